@@ -1,0 +1,217 @@
+//! What the configuration means, once it has been read and found without fault.
+//!
+//! `file` holds what the TOML says, `validate` turns it into the [`Config`] below and collects
+//! every fault on the way. The other rooms read these plain structs and nothing else.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use regex::bytes::Regex;
+
+use crate::dns::{Name, Rcode, Record, RecordType};
+
+/// Everything the program was told to be.
+#[derive(Debug)]
+pub struct Config {
+    pub server: Server,
+    pub admin: Admin,
+    pub cache: Cache,
+    pub log: Log,
+    /// The upstream groups: first the named ones in file order, then one for each bare server
+    /// that a zone's `forward` names.
+    pub upstreams: Vec<Upstream>,
+    /// One for each zone name, in file order; no name stands twice.
+    pub zones: Vec<Zone>,
+}
+
+/// `[server]`: where questions come in.
+#[derive(Debug)]
+pub struct Server {
+    /// UDP and TCP on each; never empty, no address twice.
+    pub listen: Vec<SocketAddr>,
+    /// One thread each; 1 to 64.
+    pub workers: usize,
+    /// Who may ask, beyond loopback and link-local listeners, which answer every client.
+    pub allow: Vec<Prefix>,
+    /// The most TCP connections at once, over all workers.
+    pub tcp_connections: usize,
+    /// How long a TCP connection may stay open with nothing asked.
+    pub tcp_idle: Duration,
+    /// How long one TCP message may take from its first octet to its last.
+    pub tcp_read: Duration,
+    /// How long answers may be late at a shutdown.
+    pub drain: Duration,
+}
+
+/// A range of addresses in CIDR notation. The bits of `address` below `length` are zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Prefix {
+    pub address: std::net::IpAddr,
+    /// Leading bits that count: 0 to 32, or to 128.
+    pub length: u8,
+}
+
+/// `[admin]`: where operators look.
+#[derive(Debug)]
+pub struct Admin {
+    /// `None`: no admin listener.
+    pub listen: Option<SocketAddr>,
+    /// More addresses for a scraper.
+    pub metrics_listen: Vec<SocketAddr>,
+}
+
+/// `[cache]`.
+#[derive(Debug)]
+pub struct Cache {
+    /// A hard ceiling in bytes for all that is kept, the workers' fronts included.
+    pub max_bytes: u64,
+}
+
+/// `[log]`.
+#[derive(Debug)]
+pub struct Log {
+    pub format: LogFormat,
+    pub level: LogLevel,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Text on a terminal, JSON elsewhere.
+    Auto,
+    Text,
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogLevel {
+    Error,
+    Warn,
+    Info,
+    Debug,
+}
+
+/// One `[[upstream]]`: servers that know the same.
+#[derive(Debug)]
+pub struct Upstream {
+    /// The configured name, or the server as the zone spelled it. Labels its metrics.
+    pub name: String,
+    /// Never empty.
+    pub servers: Vec<UpstreamServer>,
+    pub policy: Policy,
+    /// Whether its AD bit is believed; `None`: where the path to the server is safe (loopback).
+    pub trust_ad: Option<bool>,
+}
+
+/// Where an upstream's servers come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UpstreamServer {
+    /// One server.
+    Address { transport: Transport, address: SocketAddr },
+    /// The `nameserver` lines of a file in resolv.conf(5) format.
+    ResolvConf(PathBuf),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Transport {
+    /// UDP first, TCP when the reply was truncated.
+    Udp,
+    /// TCP only.
+    Tcp,
+}
+
+/// The order in which an upstream's servers are asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Policy {
+    /// As configured.
+    Sequential,
+    /// Each question starts one further.
+    RoundRobin,
+    Random,
+}
+
+/// One zone: a suffix, and how the names below it are answered.
+#[derive(Debug)]
+pub struct Zone {
+    pub name: Name,
+    /// Owned names: from `records`, hosts files and the zone file. All are within `name`.
+    pub records: Vec<Record>,
+    /// Regex wildcards, in file order.
+    pub patterns: Vec<Pattern>,
+    /// `None`: we own the whole zone. `Some`: we own only the names above.
+    pub forward: Option<Forward>,
+    /// The TTL of records and patterns that say none, in seconds.
+    pub ttl: u32,
+    /// Whether A and AAAA records also answer the reverse question.
+    pub ptr: bool,
+    /// What an owned name answers for a type it does not have, in a zone with `forward`.
+    pub other_types: OtherTypes,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OtherTypes {
+    /// NODATA.
+    Nodata,
+    /// The zone's upstream is asked.
+    Forward,
+}
+
+/// Where a zone's other names are asked, and how long answers are kept.
+#[derive(Clone, Debug)]
+pub struct Forward {
+    /// Indices into [`Config::upstreams`], in the order they are asked; never empty.
+    pub groups: Vec<usize>,
+    pub next_on: NextOn,
+    pub ttl: TtlRules,
+}
+
+/// What makes the next group be asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct NextOn {
+    pub nxdomain: bool,
+    pub nodata: bool,
+    pub servfail: bool,
+    pub refused: bool,
+    pub timeout: bool,
+}
+
+/// Bounds on how long upstream answers are kept, in seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct TtlRules {
+    pub min: u32,
+    pub max: u32,
+    pub negative_max: u32,
+}
+
+/// One `[[zone.match]]`.
+#[derive(Clone, Debug)]
+pub struct Pattern {
+    /// Searched, unanchored, in the lower-cased name without its final dot. ASCII classes.
+    pub regex: Regex,
+    pub reaction: Reaction,
+    /// Seconds.
+    pub ttl: u32,
+}
+
+/// What a matching pattern answers.
+#[derive(Clone, Debug)]
+pub enum Reaction {
+    /// Records, one for each template; never empty.
+    Answer(Vec<Template>),
+    /// A bare response code.
+    Rcode(Rcode),
+}
+
+/// One record whose RDATA text is filled in from the pattern's groups.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Template {
+    pub rtype: RecordType,
+    pub pieces: Vec<Piece>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Piece {
+    Text(String),
+    /// A group of the pattern, by number; checked to exist.
+    Group(usize),
+}

@@ -1,0 +1,16 @@
+//! The words of DNS: names, types, messages on the wire, and the one way an answer is kept.
+//!
+//! This room knows no socket, no clock and no configuration. Bytes and moments come in as
+//! arguments; values go out.
+
+pub mod moment;
+pub mod name;
+pub mod rcode;
+pub mod record;
+pub mod record_type;
+
+pub use moment::Moment;
+pub use name::Name;
+pub use rcode::Rcode;
+pub use record::Record;
+pub use record_type::RecordType;

@@ -1,0 +1,4 @@
+//! zerohop: DNS that never leaves the node.
+
+pub mod config;
+pub mod dns;
