@@ -8,9 +8,11 @@ pub mod name;
 pub mod rcode;
 pub mod record;
 pub mod record_type;
+pub mod stored_answer;
 
 pub use moment::Moment;
 pub use name::Name;
 pub use rcode::Rcode;
 pub use record::Record;
 pub use record_type::RecordType;
+pub use stored_answer::StoredAnswer;
