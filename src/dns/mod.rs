@@ -3,16 +3,23 @@
 //! This room knows no socket, no clock and no configuration. Bytes and moments come in as
 //! arguments; values go out.
 
+pub mod kept;
+pub mod message;
 pub mod moment;
 pub mod name;
+pub mod query;
 pub mod rcode;
 pub mod record;
 pub mod record_type;
+pub mod response;
 pub mod stored_answer;
 
+pub use kept::TtlRules;
 pub use moment::Moment;
 pub use name::Name;
+pub use query::{Query, Question};
 pub use rcode::Rcode;
 pub use record::Record;
 pub use record_type::RecordType;
+pub use response::Protocol;
 pub use stored_answer::StoredAnswer;
