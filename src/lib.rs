@@ -1,5 +1,6 @@
 //! zerohop: DNS that never leaves the node.
 
+pub mod cache;
 pub mod clock;
 pub mod config;
 pub mod dns;
