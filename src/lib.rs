@@ -4,5 +4,6 @@ pub mod cache;
 pub mod clock;
 pub mod config;
 pub mod dns;
+pub mod forward;
 pub mod metrics;
 pub mod upstream;
