@@ -3,11 +3,15 @@
 //! This room knows no socket, no clock and no configuration. Bytes and moments come in as
 //! arguments; values go out.
 
+pub mod hosts_text;
 pub mod moment;
 pub mod name;
+mod presentation;
 pub mod rcode;
+pub mod rdata_text;
 pub mod record;
 pub mod record_type;
+pub mod zone_text;
 
 pub use moment::Moment;
 pub use name::Name;

@@ -73,7 +73,8 @@ impl Name {
             };
             wire.push(octet.to_ascii_lowercase());
             let length = wire.len() - length_at - 1;
-            wire[length_at] = u8::try_from(length).ok().filter(|&l| usize::from(l) <= MAX_LABEL).ok_or(NameError::LabelTooLong)?;
+            wire[length_at] =
+                u8::try_from(length).ok().filter(|&l| usize::from(l) <= MAX_LABEL).ok_or(NameError::LabelTooLong)?;
         }
         let absolute = wire.len() == length_at + 1;
         if !absolute {
@@ -231,7 +232,8 @@ mod tests {
 
     #[test]
     fn suffixes_run_from_the_name_to_the_root() {
-        let texts: Vec<String> = suffixes(name("a.b.c.").wire()).map(|s| Name::from_wire(s).unwrap().to_string()).collect();
+        let texts: Vec<String> =
+            suffixes(name("a.b.c.").wire()).map(|s| Name::from_wire(s).unwrap().to_string()).collect();
         assert_eq!(texts, ["a.b.c.", "b.c.", "c.", "."]);
         assert_eq!(label_count(name("a.b.c.").wire()), 3);
         assert_eq!(label_count(&[0]), 0);
