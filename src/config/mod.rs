@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use regex::bytes::Regex;
 
-use crate::dns::{Name, Rcode, Record, RecordType};
+use crate::dns::{Name, Rcode, Record, RecordType, TtlRules};
 
 /// Everything the program was told to be.
 #[derive(Debug)]
@@ -173,14 +173,6 @@ pub struct NextOn {
     pub servfail: bool,
     pub refused: bool,
     pub timeout: bool,
-}
-
-/// Bounds on how long upstream answers are kept, in seconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct TtlRules {
-    pub min: u32,
-    pub max: u32,
-    pub negative_max: u32,
 }
 
 /// One `[[zone.match]]`.

@@ -1,0 +1,324 @@
+//! What is kept of an upstream's reply: the chain from the question to its end, the final RRset or
+//! the proof that there is none, and nothing else. All of it is written anew by us.
+
+use super::message::{Malformed, Message, WireName, WireRecord};
+use super::name::suffixes;
+use super::query::CLASS_IN;
+use super::stored_answer::{AnswerBuilder, Owner, Section};
+use super::{Moment, Name, Question, Rcode, RecordType, StoredAnswer};
+
+/// How many CNAMEs one reply may chain: longer ones are loops or mischief.
+const MAX_CHAIN: usize = 16;
+/// How long a negative answer without SOA is kept, in seconds.
+const NEGATIVE_TTL_WITHOUT_SOA: u32 = 5;
+
+/// Bounds on how long upstream answers are kept, in seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct TtlRules {
+    pub min: u32,
+    pub max: u32,
+    pub negative_max: u32,
+}
+
+/// What a reply says of its question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Records of the type asked for.
+    Data,
+    /// The name exists, the type does not (RFC 2308, section 2.2).
+    Nodata,
+    /// The name, or the end of its CNAME chain, does not exist.
+    Nxdomain,
+    /// A CNAME whose target is missing: not to be mistaken for NODATA of the target.
+    Incomplete,
+    /// A referral: this server does not answer for us.
+    Lame,
+    /// Any other response code.
+    Failure(Rcode),
+}
+
+/// A reply, reduced to what is ours to pass on.
+#[derive(Debug)]
+pub struct Kept {
+    pub answer: StoredAnswer,
+    pub verdict: Verdict,
+    /// Seconds until the first kept record runs out; `None` when it must not be cached.
+    pub lifetime: Option<u32>,
+}
+
+/// Reduces `reply`, whose ID and question have been matched and which is not truncated.
+///
+/// `authentic` says whether its AD bit is believed; `zone` is the configured zone that was asked
+/// for the name, which bounds whose addresses may come along.
+///
+/// # Errors
+/// [`Malformed`] when the reply cannot be read, or not be written again within 65,535 octets.
+pub fn keep(
+    question: &Question,
+    reply: &[u8],
+    authentic: bool,
+    zone: &Name,
+    rules: TtlRules,
+    now: Moment,
+) -> Result<Kept, Malformed> {
+    let message = Message::parse(reply)?;
+    let rcode = full_rcode(&message);
+    if rcode != Rcode::NOERROR && rcode != Rcode::NXDOMAIN {
+        let answer = StoredAnswer::bare(rcode, None);
+        return Ok(Kept { answer, verdict: Verdict::Failure(rcode), lifetime: None });
+    }
+    let chain = Chain::follow(&message, question)?;
+    let verdict = verdict(&message, &chain, rcode, question)?;
+    let builder =
+        AnswerBuilder::for_question(rcode, question.name()).authentic(authentic && message.header.is_authentic());
+    let mut writer = Writer { message: &message, builder, rdata: Vec::new(), lowest: u32::MAX };
+    for link in &chain.links {
+        writer.rrset(Section::Answer, &message.owner(link)?, link.rtype, |ttl| rules.bounded(ttl))?;
+    }
+    match verdict {
+        Verdict::Data => {
+            writer.rrset(Section::Answer, &chain.last, question.rtype(), |ttl| rules.bounded(ttl))?;
+            writer.target_addresses(question, &chain.last, zone, rules)?;
+        }
+        Verdict::Nodata | Verdict::Nxdomain => writer.denial(&chain.last, rules)?,
+        _ => {}
+    }
+    let kept_for = match verdict {
+        Verdict::Data => Some(writer.lowest),
+        Verdict::Nodata | Verdict::Nxdomain => Some(writer.lowest.min(rules.negative_max)),
+        Verdict::Incomplete | Verdict::Lame | Verdict::Failure(_) => None,
+    };
+    Ok(Kept { answer: writer.builder.finish(Some(now)), verdict, lifetime: kept_for.filter(|&seconds| seconds > 0) })
+}
+
+impl TtlRules {
+    /// A positive TTL within the rules. Zero stays zero: such data is for one use (RFC 1035,
+    /// section 3.2.1), whatever the least TTL is set to.
+    fn bounded(self, ttl: u32) -> u32 {
+        if ttl == 0 { 0 } else { ttl.max(self.min).min(self.max) }
+    }
+}
+
+/// The response code with the bits that an OPT record carries (RFC 6891, section 6.1.3).
+fn full_rcode(message: &Message<'_>) -> Rcode {
+    let opt = message.section(Section::Additional).find(|record| record.rtype == RecordType::OPT);
+    let high = opt.map_or(0, |opt| (opt.ttl_field >> 24) as u16);
+    Rcode::new(high << 4 | u16::from(message.header.rcode_bits()))
+}
+
+fn verdict(message: &Message<'_>, chain: &Chain, rcode: Rcode, question: &Question) -> Result<Verdict, Malformed> {
+    for record in message.section(Section::Answer) {
+        if is_of(record, question.rtype()) && same(&message.owner(record)?, &chain.last) {
+            return Ok(Verdict::Data);
+        }
+    }
+    if rcode == Rcode::NXDOMAIN {
+        return Ok(Verdict::Nxdomain);
+    }
+    if soa_of(message, &chain.last)?.is_some() {
+        return Ok(Verdict::Nodata);
+    }
+    let refers = message.section(Section::Authority).any(|record| is_of(record, RecordType::NS));
+    Ok(match (chain.links.is_empty(), refers && !message.header.is_authoritative()) {
+        (false, _) => Verdict::Incomplete,
+        (true, true) => Verdict::Lame,
+        (true, false) => Verdict::Nodata,
+    })
+}
+
+fn is_of(record: &WireRecord, rtype: RecordType) -> bool {
+    record.rtype == rtype && record.class == CLASS_IN
+}
+
+fn same(one: &WireName, other: &WireName) -> bool {
+    one.wire().eq_ignore_ascii_case(other.wire())
+}
+
+/// Whether `ancestor` is `name` or a name above it.
+fn covers(ancestor: &WireName, name: &WireName) -> bool {
+    suffixes(name.wire()).any(|suffix| suffix.eq_ignore_ascii_case(ancestor.wire()))
+}
+
+/// The SOA that speaks for a name: one owned by the name or an ancestor (RFC 2308, section 5).
+fn soa_of(message: &Message<'_>, name: &WireName) -> Result<Option<WireRecord>, Malformed> {
+    for record in message.section(Section::Authority) {
+        if is_of(record, RecordType::SOA) && covers(&message.owner(record)?, name) {
+            return Ok(Some(*record));
+        }
+    }
+    Ok(None)
+}
+
+/// The CNAMEs and DNAMEs from the question's name to the name that has, or lacks, the data, in the
+/// order they are walked, whatever order the reply has them in.
+struct Chain {
+    links: Vec<WireRecord>,
+    last: WireName,
+}
+
+impl Chain {
+    fn follow(message: &Message<'_>, question: &Question) -> Result<Self, Malformed> {
+        let (mut last, _) = WireName::read(question.name(), 0)?;
+        let mut links: Vec<WireRecord> = Vec::new();
+        if question.rtype() == RecordType::CNAME || question.rtype() == RecordType::ANY {
+            return Ok(Self { links, last });
+        }
+        while let Some(cname) = find_cname(message, &last)? {
+            if links.len() >= MAX_CHAIN || links.iter().any(|link| link.owner_at == cname.owner_at) {
+                return Err(Malformed);
+            }
+            // RFC 6672, section 3.3: the DNAME that the CNAME was made from goes before it.
+            if let Some(dname) = find_dname(message, &last)? {
+                links.push(dname);
+            }
+            links.push(cname);
+            let mut target = Vec::new();
+            message.write_rdata(&cname, &mut target)?;
+            (last, _) = WireName::read(&target, 0)?;
+        }
+        Ok(Self { links, last })
+    }
+}
+
+fn find_cname(message: &Message<'_>, name: &WireName) -> Result<Option<WireRecord>, Malformed> {
+    for record in message.section(Section::Answer) {
+        if is_of(record, RecordType::CNAME) && same(&message.owner(record)?, name) {
+            return Ok(Some(*record));
+        }
+    }
+    Ok(None)
+}
+
+fn find_dname(message: &Message<'_>, name: &WireName) -> Result<Option<WireRecord>, Malformed> {
+    for record in message.section(Section::Answer) {
+        if is_of(record, RecordType::DNAME) {
+            let owner = message.owner(record)?;
+            if covers(&owner, name) && !same(&owner, name) {
+                return Ok(Some(*record));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// Copies chosen records into a stored answer and notes the lowest TTL it wrote.
+struct Writer<'m> {
+    message: &'m Message<'m>,
+    builder: AnswerBuilder,
+    rdata: Vec<u8>,
+    lowest: u32,
+}
+
+impl Writer<'_> {
+    fn push(&mut self, record: &WireRecord, section: Section, ttl: u32) -> Result<(), Malformed> {
+        self.read_rdata(record)?;
+        let owner = self.message.owner(record)?;
+        self.lowest = self.lowest.min(ttl);
+        self.builder.push(section, Owner::Name(owner.wire()), record.rtype, ttl, &self.rdata).map_err(|_| Malformed)
+    }
+
+    fn read_rdata(&mut self, record: &WireRecord) -> Result<&[u8], Malformed> {
+        self.rdata.clear();
+        self.message.write_rdata(record, &mut self.rdata)?;
+        Ok(&self.rdata)
+    }
+
+    /// The RRset of `name` and type, then its signatures, all with the lowest TTL among them
+    /// (RFC 2181, section 5.2) as `bound` leaves it.
+    fn rrset(
+        &mut self,
+        section: Section,
+        name: &WireName,
+        rtype: RecordType,
+        bound: impl Fn(u32) -> u32,
+    ) -> Result<(), Malformed> {
+        let message = self.message;
+        let mut members = Vec::new();
+        let mut signatures = Vec::new();
+        for record in message.section(section) {
+            if record.class != CLASS_IN || !same(&message.owner(record)?, name) {
+                continue;
+            }
+            if record.rtype == rtype {
+                members.push(record);
+            } else if record.rtype == RecordType::RRSIG && self.covered_type(record)? == rtype {
+                signatures.push(record);
+            }
+        }
+        // RFC 2181, section 10.1: a name has one CNAME; RFC 6672, section 2.4: and one DNAME.
+        if matches!(rtype, RecordType::CNAME | RecordType::DNAME | RecordType::SOA) {
+            members.truncate(1);
+        }
+        members.append(&mut signatures);
+        let lowest = members.iter().map(|record| record.ttl).min().unwrap_or(0);
+        members.into_iter().try_for_each(|record| self.push(record, section, bound(lowest)))
+    }
+
+    /// The type that an RRSIG covers (RFC 4034, section 3.1.1).
+    fn covered_type(&mut self, record: &WireRecord) -> Result<RecordType, Malformed> {
+        let code = self.read_rdata(record)?.first_chunk().ok_or(Malformed)?;
+        Ok(RecordType::new(u16::from_be_bytes(*code)))
+    }
+
+    /// The SOA that bounds the denial, and the NSEC and NSEC3 records of its zone that prove it.
+    /// Their TTL is the lower of SOA TTL and SOA MINIMUM (RFC 2308, section 5), capped.
+    fn denial(&mut self, name: &WireName, rules: TtlRules) -> Result<(), Malformed> {
+        let message = self.message;
+        let Some(soa) = soa_of(message, name)? else {
+            self.lowest = self.lowest.min(NEGATIVE_TTL_WITHOUT_SOA);
+            return Ok(());
+        };
+        let apex = message.owner(&soa)?;
+        let minimum = self.read_rdata(&soa)?.last_chunk().map(|field| u32::from_be_bytes(*field)).ok_or(Malformed)?;
+        let ttl = soa.ttl.min(minimum).min(rules.negative_max);
+        self.rrset(Section::Authority, &apex, RecordType::SOA, |lowest| lowest.min(ttl))?;
+        for record in message.section(Section::Authority) {
+            let covered = match record.rtype {
+                RecordType::RRSIG => self.covered_type(record)?,
+                other => other,
+            };
+            let proves = matches!(covered, RecordType::NSEC | RecordType::NSEC3);
+            if proves && record.class == CLASS_IN && covers(&apex, &message.owner(record)?) {
+                self.push(record, Section::Authority, record.ttl.min(ttl))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Addresses of what SRV, MX and SVCB records point at, where they lie within `zone`.
+    fn target_addresses(
+        &mut self,
+        question: &Question,
+        name: &WireName,
+        zone: &Name,
+        rules: TtlRules,
+    ) -> Result<(), Malformed> {
+        let target_at = match question.rtype() {
+            RecordType::MX | RecordType::SVCB | RecordType::HTTPS => 2,
+            RecordType::SRV => 6,
+            _ => return Ok(()),
+        };
+        let message = self.message;
+        let mut targets = Vec::new();
+        for record in message.section(Section::Answer) {
+            if is_of(record, question.rtype()) && same(&message.owner(record)?, name) {
+                let rdata = self.read_rdata(record)?;
+                targets.push(rdata.get(target_at..).unwrap_or_default().to_ascii_lowercase());
+            }
+        }
+        for record in message.section(Section::Additional) {
+            if !is_of(record, RecordType::A) && !is_of(record, RecordType::AAAA) {
+                continue;
+            }
+            let owner = message.owner(record)?.wire().to_ascii_lowercase();
+            let wanted = targets.iter().any(|target| target.starts_with(&owner));
+            if wanted && suffixes(&owner).any(|suffix| suffix == zone.wire()) {
+                self.push(record, Section::Additional, rules.bounded(record.ttl))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

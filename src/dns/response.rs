@@ -1,0 +1,271 @@
+//! The one function that writes a stored answer for a client, and the one for a packet that was
+//! no question.
+
+use super::query::{DNSSEC_OK, Query, flag};
+use super::stored_answer::{HEADER, StoredAnswer};
+use super::{Moment, Rcode, RecordType};
+
+/// The largest UDP payload that we take and send: no fragments on any path (DNS Flag Day 2020).
+pub const MAX_UDP_PAYLOAD: u16 = 1232;
+/// What a client without EDNS takes over UDP (RFC 1035, section 2.3.4).
+const MIN_UDP_PAYLOAD: u16 = 512;
+/// Octets of an OPT record without options.
+const OPT_LENGTH: usize = 11;
+/// Octets of an Extended DNS Error option without text (RFC 8914, section 2).
+const EXTENDED_ERROR_LENGTH: usize = 6;
+const EXTENDED_ERROR_OPTION: u16 = 15;
+
+/// How the question came, and so how long the reply may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Protocol {
+    Udp,
+    Tcp,
+}
+
+impl Protocol {
+    /// The most octets this client takes in one message.
+    pub fn size_limit(self, query: &Query<'_>) -> usize {
+        match (self, query.opt()) {
+            (Self::Tcp, _) => usize::from(u16::MAX),
+            (Self::Udp, None) => usize::from(MIN_UDP_PAYLOAD),
+            (Self::Udp, Some(opt)) => usize::from(opt.udp_size.clamp(MIN_UDP_PAYLOAD, MAX_UDP_PAYLOAD)),
+        }
+    }
+}
+
+/// Writes `answer` as the reply to `query` into `out` and returns its length.
+///
+/// The question goes back as it was spelled. TTLs have counted down to `now`. A run of addresses
+/// starts at record `rotation`, modulo its length. What does not fit `limit` or `out` is left out
+/// by whole records; TC is set when answer or authority records are missing (RFC 2181,
+/// section 9). `out` must have room for the question and an OPT record; 512 octets always do.
+pub fn write_answer(
+    query: &Query<'_>,
+    answer: &StoredAnswer,
+    now: Moment,
+    rotation: usize,
+    limit: usize,
+    out: &mut [u8],
+) -> usize {
+    let head = query.head();
+    let opt_length = match (query.opt(), answer.extended_error) {
+        (None, _) => 0,
+        (Some(_), None) => OPT_LENGTH,
+        (Some(_), Some(_)) => OPT_LENGTH + EXTENDED_ERROR_LENGTH,
+    };
+    let room = limit.min(out.len()).saturating_sub(head.len() + opt_length);
+    let (kept, body_length) = fitting(answer, room);
+    let total: usize = answer.counts.iter().map(|&count| usize::from(count)).sum();
+    let counts = if kept == total { answer.counts } else { kept_counts(answer.counts, kept) };
+    let required = usize::from(answer.counts[0]) + usize::from(answer.counts[1]);
+
+    out[..head.len()].copy_from_slice(head);
+    out[2] = flag::QR
+        | (head[2] & (flag::OPCODE | flag::RD))
+        | if answer.authoritative { flag::AA } else { 0 }
+        | if kept < required { flag::TC } else { 0 };
+    out[3] = flag::RA
+        | (head[3] & flag::CD)
+        | if answer.authentic && query.wants_authentic_data() { flag::AD } else { 0 }
+        | answer.rcode.header_bits();
+    out[4..6].copy_from_slice(&1u16.to_be_bytes());
+    out[6..8].copy_from_slice(&counts[0].to_be_bytes());
+    out[8..10].copy_from_slice(&counts[1].to_be_bytes());
+    out[10..12].copy_from_slice(&(counts[2] + u16::from(opt_length > 0)).to_be_bytes());
+
+    let body = &mut out[head.len()..head.len() + body_length];
+    copy_rotated(answer, rotation, body);
+    count_down(answer, kept, now, body);
+    let end = head.len() + body_length;
+    if query.opt().is_some() {
+        write_opt(answer, query.question().dnssec_ok(), &mut out[end..end + opt_length]);
+    }
+    end + opt_length
+}
+
+/// Writes the reply to a packet whose question could not be read: its ID, opcode and RD, no
+/// question. `packet` must have a header.
+pub fn write_rejection(packet: &[u8], rcode: Rcode, out: &mut [u8]) -> usize {
+    out[..HEADER].fill(0);
+    out[..2].copy_from_slice(&packet[..2]);
+    out[2] = flag::QR | (packet[2] & (flag::OPCODE | flag::RD));
+    out[3] = flag::RA | rcode.header_bits();
+    HEADER
+}
+
+/// How many records fit into `room`, and their octets.
+fn fitting(answer: &StoredAnswer, room: usize) -> (usize, usize) {
+    if answer.body.len() <= room {
+        return (answer.ttls.len(), answer.body.len());
+    }
+    let mut end = 0;
+    for index in 0..answer.ttls.len() {
+        let next = answer.record_end(index);
+        if next > room {
+            return (index, end);
+        }
+        end = next;
+    }
+    (answer.ttls.len(), end)
+}
+
+fn kept_counts(counts: [u16; 3], kept: usize) -> [u16; 3] {
+    let mut left = u16::try_from(kept).unwrap_or(u16::MAX);
+    counts.map(|count| {
+        let here = count.min(left);
+        left -= here;
+        here
+    })
+}
+
+/// Copies as much of the body as `out` holds. Records of a run are equally long and share their
+/// TTL, so that turning the run moves whole records and nothing else.
+fn copy_rotated(answer: &StoredAnswer, rotation: usize, out: &mut [u8]) {
+    let body = &answer.body;
+    let Some(run) = answer.rotating else { return out.copy_from_slice(&body[..out.len()]) };
+    let end = run.start + run.record_length * run.count;
+    let turn = run.start + run.record_length * (rotation % run.count);
+    let mut written = 0;
+    for part in [&body[..run.start], &body[turn..end], &body[run.start..turn], &body[end..]] {
+        let length = part.len().min(out.len() - written);
+        out[written..written + length].copy_from_slice(&part[..length]);
+        written += length;
+    }
+}
+
+fn count_down(answer: &StoredAnswer, kept: usize, now: Moment, body: &mut [u8]) {
+    let Some(stored_at) = answer.stored_at else { return };
+    let age = now.seconds_since(stored_at);
+    if age == 0 {
+        return;
+    }
+    for &at in &answer.ttls[..kept] {
+        if let Some(field) = body[usize::from(at)..].first_chunk_mut::<4>() {
+            *field = u32::from_be_bytes(*field).saturating_sub(age).to_be_bytes();
+        }
+    }
+}
+
+fn write_opt(answer: &StoredAnswer, dnssec_ok: bool, out: &mut [u8]) {
+    let options = u8::try_from(out.len() - OPT_LENGTH).unwrap_or(0);
+    out[0] = 0;
+    out[1..3].copy_from_slice(&RecordType::OPT.code().to_be_bytes());
+    out[3..5].copy_from_slice(&MAX_UDP_PAYLOAD.to_be_bytes());
+    out[5..11].copy_from_slice(&[
+        answer.rcode.extended_bits(),
+        0,
+        if dnssec_ok { DNSSEC_OK } else { 0 },
+        0,
+        0,
+        options,
+    ]);
+    if let Some(info_code) = answer.extended_error {
+        out[11..13].copy_from_slice(&EXTENDED_ERROR_OPTION.to_be_bytes());
+        out[13..15].copy_from_slice(&2u16.to_be_bytes());
+        out[15..17].copy_from_slice(&info_code.to_be_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::stored_answer::{AnswerBuilder, Owner, Section};
+    use super::*;
+
+    const NAME: &[u8] = b"\x01A\x00";
+
+    fn query(opt_size: Option<u16>) -> Vec<u8> {
+        let mut packet = vec![0, 7, 1, 0, 0, 1, 0, 0, 0, 0, 0, u8::from(opt_size.is_some())];
+        packet.extend_from_slice(NAME);
+        packet.extend_from_slice(&[0, 1, 0, 1]);
+        if let Some(size) = opt_size {
+            packet.extend_from_slice(&[0, 0, 41]);
+            packet.extend_from_slice(&size.to_be_bytes());
+            packet.extend_from_slice(&[0; 6]);
+        }
+        packet
+    }
+
+    fn addresses(count: u8, stored_at: Option<Moment>) -> StoredAnswer {
+        let mut builder = AnswerBuilder::new(Rcode::NOERROR);
+        for last in 0..count {
+            builder.push(Section::Answer, Owner::Question, RecordType::A, 300, &[10, 0, 0, last]).unwrap();
+        }
+        builder.finish(stored_at)
+    }
+
+    fn reply(packet: &[u8], answer: &StoredAnswer, now: Moment, rotation: usize, protocol: Protocol) -> Vec<u8> {
+        let query = Query::parse(packet).unwrap();
+        let mut out = vec![0xaa; 65_535];
+        let length = write_answer(&query, answer, now, rotation, protocol.size_limit(&query), &mut out);
+        out.truncate(length);
+        out
+    }
+
+    #[test]
+    fn the_question_comes_back_as_spelled_and_ttls_count_down() {
+        let start = Moment::default();
+        let stored = addresses(1, Some(start));
+        let first = reply(&query(None), &stored, start + Duration::from_secs(100), 0, Protocol::Udp);
+        assert_eq!(first[..12], [0, 7, 0x81, 0x80, 0, 1, 0, 1, 0, 0, 0, 0]);
+        assert_eq!(&first[12..15], NAME);
+        assert_eq!(first[19..], [0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 200, 0, 4, 10, 0, 0, 0]);
+        let standing = addresses(1, None);
+        let later = reply(&query(None), &standing, start + Duration::from_secs(100), 0, Protocol::Udp);
+        assert_eq!(later[25..29], 300u32.to_be_bytes());
+    }
+
+    #[test]
+    fn truncation_is_by_whole_records_and_never_empty() {
+        for (opt, most) in [(None, 512), (Some(100), 512), (Some(800), 800), (Some(4096), 1232)] {
+            let reply = reply(&query(opt), &addresses(100, None), Moment::default(), 0, Protocol::Udp);
+            let opt_length = if opt.is_some() { 11 } else { 0 };
+            let answers = usize::from(reply[7]);
+            assert_eq!(answers, (most - 19 - opt_length) / 16, "{opt:?}");
+            assert_eq!(reply.len(), 19 + 16 * answers + opt_length);
+            assert_ne!(reply[2] & flag::TC, 0);
+            assert_eq!(usize::from(reply[11]), usize::from(opt.is_some()));
+        }
+        let whole = reply(&query(None), &addresses(100, None), Moment::default(), 0, Protocol::Tcp);
+        assert_eq!((whole[7], whole[2] & flag::TC), (100, 0));
+    }
+
+    #[test]
+    fn missing_additional_records_are_no_truncation() {
+        let mut builder = AnswerBuilder::new(Rcode::NOERROR);
+        builder.push(Section::Answer, Owner::Question, RecordType::MX, 300, b"\x00\x01\x01m\x00").unwrap();
+        for _ in 0..60 {
+            builder.push(Section::Additional, Owner::Question, RecordType::A, 300, &[10, 0, 0, 1]).unwrap();
+        }
+        let reply = reply(&query(None), &builder.finish(None), Moment::default(), 0, Protocol::Udp);
+        assert_eq!(reply[2] & flag::TC, 0);
+        assert!(reply[11] > 20 && reply[11] < 60);
+    }
+
+    #[test]
+    fn rotation_turns_the_run_whatever_is_cut() {
+        let stored = addresses(5, None);
+        for rotation in 0..12 {
+            let reply = reply(&query(None), &stored, Moment::default(), rotation, Protocol::Udp);
+            let lasts: Vec<usize> = (0..5).map(|i| usize::from(reply[19 + 16 * i + 15])).collect();
+            let expected: Vec<usize> = (0..5).map(|i| (i + rotation) % 5).collect();
+            assert_eq!(lasts, expected);
+        }
+        let cut = reply(&query(None), &addresses(100, None), Moment::default(), 90, Protocol::Udp);
+        assert_eq!((cut[19 + 15], cut[19 + 16 * 10 + 15]), (90, 0));
+    }
+
+    #[test]
+    fn an_error_carries_its_high_bits_and_reason_in_opt() {
+        let badvers = StoredAnswer::bare(Rcode::BADVERS, None);
+        let out = reply(&query(Some(1232)), &badvers, Moment::default(), 0, Protocol::Udp);
+        assert_eq!(out[3] & 0x0f, 0);
+        assert_eq!(out[19..], [0, 0, 41, 0x04, 0xd0, 1, 0, 0, 0, 0, 0]);
+        let servfail = StoredAnswer::bare(Rcode::SERVFAIL, Some(22));
+        let out = reply(&query(Some(1232)), &servfail, Moment::default(), 0, Protocol::Udp);
+        assert_eq!(out[19..], [0, 0, 41, 0x04, 0xd0, 0, 0, 0, 0, 0, 6, 0, 15, 0, 2, 0, 22]);
+        let plain = reply(&query(None), &servfail, Moment::default(), 0, Protocol::Udp);
+        assert_eq!((plain.len(), plain[3] & 0x0f), (19, 2));
+    }
+}

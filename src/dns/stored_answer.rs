@@ -1,0 +1,337 @@
+//! The one representation of an answer: what follows the question, ready for the wire.
+//!
+//! Static records, rendered patterns and upstream replies are all kept as a [`StoredAnswer`], and
+//! [`super::response::write_answer`] writes each of them for a client. Names are compressed
+//! (RFC 1035, section 4.1.4) in owner names only, so that nothing in RDATA ever needs decoding
+//! (RFC 3597, section 4).
+
+use super::name::suffixes;
+use super::{Moment, Rcode, RecordType};
+
+/// Octets of a message header (RFC 1035, section 4.1.1).
+pub const HEADER: usize = 12;
+/// Octets of QTYPE and QCLASS behind the question's name.
+pub const TYPE_AND_CLASS: usize = 4;
+/// A pointer to the question's name, which always stands right behind the header.
+const POINTER_TO_QUESTION: [u8; 2] = [0xc0, 0x0c];
+/// The furthest octet that a compression pointer reaches.
+const MAX_POINTER: usize = 0x3fff;
+/// How many names a builder remembers to point at: enough for any sane CNAME chain, and a bound on
+/// the work that a hostile reply can cause.
+const MAX_REMEMBERED_NAMES: usize = 16;
+
+/// A section of a message behind the question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Section {
+    Answer = 0,
+    Authority = 1,
+    Additional = 2,
+}
+
+/// Whose record it is.
+#[derive(Clone, Copy, Debug)]
+pub enum Owner<'n> {
+    /// The name that was asked, as the client spelled it.
+    Question,
+    /// This name, in uncompressed wire form.
+    Name(&'n [u8]),
+}
+
+/// An answer without its question, header and OPT record.
+#[derive(Debug)]
+pub struct StoredAnswer {
+    pub(super) rcode: Rcode,
+    pub(super) authoritative: bool,
+    pub(super) authentic: bool,
+    /// Records in each section.
+    pub(super) counts: [u16; 3],
+    /// All records, in wire form.
+    pub(super) body: Box<[u8]>,
+    /// Where in `body` the TTL of each record stands.
+    pub(super) ttls: Box<[u16]>,
+    pub(super) rotating: Option<Rotating>,
+    /// `None`: the TTLs stand still, as those of local data do.
+    pub(super) stored_at: Option<Moment>,
+    /// INFO-CODE of an Extended DNS Error (RFC 8914).
+    pub(super) extended_error: Option<u16>,
+}
+
+/// The run of equally long A or AAAA records that is rotated from reply to reply.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rotating {
+    pub(super) start: usize,
+    pub(super) record_length: usize,
+    pub(super) count: usize,
+}
+
+impl StoredAnswer {
+    /// An answer that is only a response code, made here.
+    pub fn bare(rcode: Rcode, extended_error: Option<u16>) -> Self {
+        Self { extended_error, ..AnswerBuilder::new(rcode).finish(None) }
+    }
+
+    pub fn rcode(&self) -> Rcode {
+        self.rcode
+    }
+
+    /// Whether the answer section has any record.
+    pub fn has_answers(&self) -> bool {
+        self.counts[Section::Answer as usize] > 0
+    }
+
+    /// NOERROR without an answer of the type asked for is told from data by the caller; this is
+    /// the INFO-CODE that goes to clients with EDNS.
+    pub fn extended_error(&self) -> Option<u16> {
+        self.extended_error
+    }
+
+    /// Octets on the heap and in the struct itself.
+    pub fn memory(&self) -> usize {
+        size_of::<Self>() + self.body.len() + self.ttls.len() * size_of::<u16>()
+    }
+
+    /// Where record `index` ends in the body.
+    pub(super) fn record_end(&self, index: usize) -> usize {
+        let ttl_at = usize::from(self.ttls[index]);
+        let rdlength = u16::from_be_bytes([self.body[ttl_at + 4], self.body[ttl_at + 5]]);
+        ttl_at + 6 + usize::from(rdlength)
+    }
+}
+
+/// The records would not fit into a message of 65,535 octets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooLarge;
+
+impl std::fmt::Display for TooLarge {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the records do not fit into one DNS message of 65,535 octets")
+    }
+}
+
+impl std::error::Error for TooLarge {}
+
+/// Puts a [`StoredAnswer`] together, record by record, in section order.
+#[derive(Debug)]
+pub struct AnswerBuilder {
+    answer: StoredAnswer,
+    body: Vec<u8>,
+    ttls: Vec<u16>,
+    /// The question's name, where pointers may go to its tail; without it the answer fits any
+    /// question, and other names are spelled out.
+    question: Option<Box<[u8]>>,
+    remembered: Vec<Remembered>,
+    run: Option<Rotating>,
+}
+
+/// A name in the body that later owners may point at.
+#[derive(Debug)]
+struct Remembered {
+    /// Offset in the message.
+    at: usize,
+    name: Box<[u8]>,
+    /// Octets of `name` that stand there as labels; what follows them is a pointer.
+    spelled: usize,
+}
+
+impl AnswerBuilder {
+    /// An answer for whatever name is asked: a record that wildcards share, or a denial.
+    pub fn new(rcode: Rcode) -> Self {
+        let answer = StoredAnswer {
+            rcode,
+            authoritative: false,
+            authentic: false,
+            counts: [0; 3],
+            body: Box::default(),
+            ttls: Box::default(),
+            rotating: None,
+            stored_at: None,
+            extended_error: None,
+        };
+        Self { answer, body: Vec::new(), ttls: Vec::new(), question: None, remembered: Vec::new(), run: None }
+    }
+
+    /// An answer that will only ever be written behind a question of this name, whatever its case.
+    pub fn for_question(rcode: Rcode, qname: &[u8]) -> Self {
+        Self { question: Some(qname.into()), ..Self::new(rcode) }
+    }
+
+    /// Sets AA: the answer is from local data.
+    pub fn authoritative(mut self) -> Self {
+        self.answer.authoritative = true;
+        self
+    }
+
+    /// Sets AD for clients that ask for it: a trusted upstream vouched for the data.
+    pub fn authentic(mut self, authentic: bool) -> Self {
+        self.answer.authentic = authentic;
+        self
+    }
+
+    /// Adds one record of class IN. Sections must come in order; `rdata` has no compressed names.
+    ///
+    /// # Errors
+    /// [`TooLarge`] when the message would pass 65,535 octets.
+    pub fn push(
+        &mut self,
+        section: Section,
+        owner: Owner<'_>,
+        rtype: RecordType,
+        ttl: u32,
+        rdata: &[u8],
+    ) -> Result<(), TooLarge> {
+        let start = self.body.len();
+        self.push_owner(owner);
+        self.body.extend_from_slice(&rtype.code().to_be_bytes());
+        self.body.extend_from_slice(&1u16.to_be_bytes());
+        let ttl_at = u16::try_from(self.body.len()).map_err(|_| TooLarge)?;
+        self.body.extend_from_slice(&ttl.to_be_bytes());
+        self.body.extend_from_slice(&u16::try_from(rdata.len()).map_err(|_| TooLarge)?.to_be_bytes());
+        let rdata_at = self.body.len();
+        self.body.extend_from_slice(rdata);
+        // The longest question and an OPT record must fit beside the body.
+        if self.body.len() > usize::from(u16::MAX) - 512 {
+            return Err(TooLarge);
+        }
+        self.ttls.push(ttl_at);
+        self.answer.counts[section as usize] += 1;
+        self.extend_run(section, rtype, start);
+        if let Some(target) = target_name(rtype, rdata) {
+            self.remember(rdata_at + target, &rdata[target..], rdata.len() - target);
+        }
+        Ok(())
+    }
+
+    /// The finished answer. With `stored_at` its TTLs count down from then; without, they stand.
+    pub fn finish(self, stored_at: Option<Moment>) -> StoredAnswer {
+        StoredAnswer {
+            body: self.body.into(),
+            ttls: self.ttls.into(),
+            rotating: self.run.filter(|run| run.count > 1),
+            stored_at,
+            ..self.answer
+        }
+    }
+
+    fn push_owner(&mut self, owner: Owner<'_>) {
+        let name = match owner {
+            Owner::Question => return self.body.extend_from_slice(&POINTER_TO_QUESTION),
+            Owner::Name(name) => name,
+        };
+        let at = self.body.len();
+        for suffix in suffixes(name) {
+            if let Some(target) = self.find(suffix) {
+                self.body.extend_from_slice(&(0xc000 | target).to_be_bytes());
+                self.remember(at, name, name.len() - suffix.len());
+                return;
+            }
+            let label = usize::from(suffix[0]);
+            self.body.extend_from_slice(&suffix[..=label]);
+        }
+        self.remember(at, name, name.len());
+    }
+
+    /// Where in the message `name` stands already.
+    fn find(&self, name: &[u8]) -> Option<u16> {
+        if name == [0] {
+            return None;
+        }
+        let question = self.question.as_deref().map(|question| (HEADER, question, question.len()));
+        let remembered = self.remembered.iter().map(|known| (known.at, &*known.name, known.spelled));
+        question.into_iter().chain(remembered).find_map(|(at, known, spelled)| {
+            let skipped = known.len().checked_sub(name.len())?;
+            let stands_here = skipped < spelled && suffixes(known).any(|suffix| suffix.eq_ignore_ascii_case(name));
+            u16::try_from(at + skipped).ok().filter(|&target| stands_here && usize::from(target) <= MAX_POINTER)
+        })
+    }
+
+    fn remember(&mut self, body_at: usize, name: &[u8], spelled: usize) {
+        let Some(question) = &self.question else { return };
+        let at = HEADER + question.len() + TYPE_AND_CLASS + body_at;
+        if spelled > 0 && at <= MAX_POINTER && self.remembered.len() < MAX_REMEMBERED_NAMES {
+            self.remembered.push(Remembered { at, name: name.into(), spelled });
+        }
+    }
+
+    fn extend_run(&mut self, section: Section, rtype: RecordType, start: usize) {
+        let length = self.body.len() - start;
+        if section != Section::Answer || !matches!(rtype, RecordType::A | RecordType::AAAA) {
+            return;
+        }
+        match &mut self.run {
+            None => self.run = Some(Rotating { start, record_length: length, count: 1 }),
+            // Only records of one length can change places without moving anything else.
+            Some(run) if run.record_length == length && run.start + run.count * length == start => run.count += 1,
+            Some(_) => {}
+        }
+    }
+}
+
+/// Where in the RDATA a name stands that records behind it are likely to belong to.
+fn target_name(rtype: RecordType, rdata: &[u8]) -> Option<usize> {
+    let at = match rtype {
+        RecordType::CNAME | RecordType::DNAME => 0,
+        RecordType::MX => 2,
+        RecordType::SRV => 6,
+        _ => return None,
+    };
+    (super::name::wire_length(rdata.get(at..)?)? == rdata.len() - at).then_some(at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const QNAME: &[u8] = b"\x03www\x07example\x00";
+    const TARGET: &[u8] = b"\x04host\x05other\x00";
+
+    #[test]
+    fn owners_point_at_the_question_and_at_cname_targets() {
+        let mut builder = AnswerBuilder::for_question(Rcode::NOERROR, QNAME);
+        builder.push(Section::Answer, Owner::Name(QNAME), RecordType::CNAME, 60, TARGET).unwrap();
+        builder.push(Section::Answer, Owner::Name(TARGET), RecordType::A, 60, &[10, 0, 0, 1]).unwrap();
+        builder.push(Section::Authority, Owner::Name(b"\x07EXAMPLE\x00"), RecordType::TXT, 60, b"\x01x").unwrap();
+        let answer = builder.finish(None);
+        assert_eq!(answer.body[..2], [0xc0, 12]);
+        let second = answer.record_end(0);
+        // 12 of header, 13 of name, 4 of type and class, 12 up to the first RDATA.
+        assert_eq!(answer.body[second..second + 2], [0xc0, 41]);
+        let third = answer.record_end(1);
+        assert_eq!(answer.body[third..third + 2], [0xc0, 16]);
+        assert_eq!(answer.counts, [2, 1, 0]);
+    }
+
+    #[test]
+    fn an_answer_for_any_question_spells_its_names() {
+        let mut builder = AnswerBuilder::new(Rcode::NXDOMAIN).authoritative();
+        builder.push(Section::Authority, Owner::Name(b"\x07example\x00"), RecordType::TXT, 5, b"\x01x").unwrap();
+        builder.push(Section::Authority, Owner::Name(b"\x07example\x00"), RecordType::TXT, 5, b"\x01y").unwrap();
+        let answer = builder.finish(None);
+        assert_eq!(&answer.body[..9], b"\x07example\x00");
+        assert_eq!(&answer.body[answer.record_end(0)..][..9], b"\x07example\x00");
+    }
+
+    #[test]
+    fn only_a_run_of_equal_addresses_rotates() {
+        let mut builder = AnswerBuilder::new(Rcode::NOERROR);
+        builder.push(Section::Answer, Owner::Question, RecordType::TXT, 5, b"\x01x").unwrap();
+        for last in 1..=3 {
+            builder.push(Section::Answer, Owner::Question, RecordType::A, 5, &[10, 0, 0, last]).unwrap();
+        }
+        let run = builder.finish(None).rotating.unwrap();
+        assert_eq!((run.start, run.record_length, run.count), (14, 16, 3));
+        let mut single = AnswerBuilder::new(Rcode::NOERROR);
+        single.push(Section::Answer, Owner::Question, RecordType::A, 5, &[10, 0, 0, 1]).unwrap();
+        assert!(single.finish(None).rotating.is_none());
+    }
+
+    #[test]
+    fn what_cannot_be_sent_is_not_built() {
+        let mut builder = AnswerBuilder::new(Rcode::NOERROR);
+        let push = |builder: &mut AnswerBuilder| {
+            builder.push(Section::Answer, Owner::Question, RecordType::NULL, 5, &[0; 30_000])
+        };
+        assert_eq!(push(&mut builder), Ok(()));
+        assert_eq!(push(&mut builder), Ok(()));
+        assert_eq!(push(&mut builder), Err(TooLarge));
+    }
+}
