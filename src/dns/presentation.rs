@@ -71,9 +71,7 @@ pub(super) fn entries(text: &str) -> impl Iterator<Item = Result<Entry<'_>, Text
     let mut cursor = Cursor { text, at: 0, line: 1, column: 1 };
     std::iter::from_fn(move || {
         loop {
-            if cursor.peek().is_none() {
-                return None;
-            }
+            cursor.peek()?;
             match cursor.entry() {
                 Ok(entry) if entry.tokens.is_empty() => {}
                 other => return Some(other),

@@ -132,7 +132,11 @@ proptest! {
 
     #[test]
     fn printed_owners_read_back(labels in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..20), 1..6)) {
-        let mut wire: Vec<u8> = labels.iter().flat_map(|l| std::iter::once(l.len() as u8).chain(l.iter().copied())).collect();
+        let mut wire = Vec::new();
+        for label in &labels {
+            wire.push(u8::try_from(label.len()).unwrap());
+            wire.extend(label);
+        }
         wire.push(0);
         let owner = Name::from_wire(&wire).unwrap();
         let record = parse_record(&format!("{owner} A 10.0.0.1"), &origin(), 7).unwrap();
