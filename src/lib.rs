@@ -1,4 +1,7 @@
 //! zerohop: DNS that never leaves the node.
 
+pub mod cache;
+pub mod clock;
 pub mod config;
 pub mod dns;
+pub mod metrics;

@@ -252,7 +252,7 @@ mod tests {
         assert_eq!(wire_length(b"\x01a\x00rest"), Some(3));
         assert_eq!(wire_length(b"\x01a"), None);
         assert_eq!(wire_length(b"\xc0\x0c"), None);
-        let mut longest = b"\x3f".repeat(1);
+        let mut longest = b"\x3f".to_vec();
         longest.extend([b'x'; 63]);
         let mut wire = longest.repeat(3);
         wire.push(61);

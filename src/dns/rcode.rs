@@ -50,12 +50,12 @@ impl Rcode {
 
     /// The low four bits, which stand in the header.
     pub const fn header_bits(self) -> u8 {
-        (self.0 & 0x0f) as u8
+        self.0.to_be_bytes()[1] & 0x0f
     }
 
     /// The high eight bits, which stand in the OPT record.
     pub const fn extended_bits(self) -> u8 {
-        (self.0 >> 4) as u8
+        (self.0 >> 4).to_be_bytes()[1]
     }
 }
 

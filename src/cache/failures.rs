@@ -1,0 +1,99 @@
+//! What could not be answered, for seconds (RFC 9520): so that a dead upstream is not asked again
+//! by every client, and never instead of an answer that is there.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use foldhash::fast::RandomState;
+
+use super::key::Key;
+use crate::dns::{Moment, StoredAnswer};
+
+/// How long the first failure of a question is remembered.
+const FIRST: Duration = Duration::from_secs(1);
+/// What repeated failures double up to; RFC 9520, section 3.2, allows five minutes.
+const LONGEST: Duration = Duration::from_secs(5);
+/// Failures remembered at once. When the table is full, those that have run out make room, and
+/// without any the newest is not remembered.
+const CAPACITY: usize = 8192;
+
+/// See the module's head. Locked on misses only.
+#[derive(Debug, Default)]
+pub struct Failures {
+    table: Mutex<HashMap<Key, Failure, RandomState>>,
+}
+
+#[derive(Debug)]
+struct Failure {
+    answer: Arc<StoredAnswer>,
+    until: Moment,
+    delay: Duration,
+}
+
+impl Failures {
+    /// The failure that was the last word on this question, while it counts.
+    pub fn get(&self, key: &[u8], now: Moment) -> Option<Arc<StoredAnswer>> {
+        let table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        table.get(key).filter(|failure| now < failure.until).map(|failure| Arc::clone(&failure.answer))
+    }
+
+    /// Remembers a failure: one second, and twice as long as the last time if it is the same
+    /// question again soon after.
+    pub fn put(&self, key: Key, answer: Arc<StoredAnswer>, now: Moment) {
+        let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        if table.len() >= CAPACITY {
+            table.retain(|_, failure| now < failure.until);
+            if table.len() >= CAPACITY {
+                return;
+            }
+        }
+        let delay = match table.get(&key) {
+            Some(last) if now.since(last.until) <= LONGEST => (last.delay * 2).min(LONGEST),
+            _ => FIRST,
+        };
+        table.insert(key, Failure { answer, until: now + delay, delay });
+    }
+
+    /// Forgets the failure of a question that has been answered.
+    pub fn remove(&self, key: &[u8]) {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dns::Rcode;
+
+    #[test]
+    fn failures_last_one_second_doubling_to_five() {
+        let failures = Failures::default();
+        let servfail = Arc::new(StoredAnswer::bare(Rcode::SERVFAIL, Some(22)));
+        let mut now = Moment::default();
+        for seconds in [1, 2, 4, 5, 5] {
+            failures.put(b"k"[..].into(), Arc::clone(&servfail), now);
+            let end = now + Duration::from_secs(seconds);
+            assert!(failures.get(b"k", now + Duration::from_millis(seconds * 1000 - 1)).is_some(), "{seconds}");
+            assert!(failures.get(b"k", end).is_none(), "{seconds}");
+            now = end + Duration::from_millis(100);
+        }
+        failures.put(b"k"[..].into(), Arc::clone(&servfail), now);
+        failures.remove(b"k");
+        failures.put(b"k"[..].into(), servfail, now);
+        assert!(failures.get(b"k", now + Duration::from_secs(1)).is_none(), "it starts over after an answer");
+    }
+
+    #[test]
+    fn the_table_is_bounded() {
+        let failures = Failures::default();
+        let servfail = Arc::new(StoredAnswer::bare(Rcode::SERVFAIL, Some(22)));
+        for number in 0..CAPACITY as u64 + 10 {
+            failures.put(number.to_be_bytes()[..].into(), Arc::clone(&servfail), Moment::default());
+        }
+        assert_eq!(failures.table.lock().unwrap().len(), CAPACITY);
+        let later = Moment::default() + Duration::from_secs(2);
+        failures.put(b"new"[..].into(), servfail, later);
+        assert_eq!(failures.table.lock().unwrap().len(), 1);
+    }
+}

@@ -1,0 +1,103 @@
+//! What is counted for each upstream server.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use super::counter::Shared;
+use super::histogram::{Histogram, Sum};
+use super::outcome::{PROTOCOL_LABELS, PROTOCOLS, RCODE_LABELS, RCODES, protocol_index, rcode_index};
+use super::text::{Labels, open_family};
+use crate::dns::{Protocol, Rcode};
+
+/// How asking a server once ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attempt {
+    /// It replied, with this code.
+    Replied(Rcode),
+    /// It said nothing in time.
+    TimedOut,
+    /// The network said that it cannot be reached, or the connection broke.
+    Unreachable,
+    /// Its reply could not be read, or refers us elsewhere.
+    Unusable,
+    /// Another server's answer came first.
+    Overtaken,
+}
+
+const OTHER_ATTEMPTS: &[&str] = &["timeout", "unreachable", "unusable", "overtaken"];
+
+/// The counters of one server of one upstream, shared by all workers: they change on misses only.
+#[derive(Debug)]
+pub struct ServerSeries {
+    upstream: String,
+    server: String,
+    queries: [Shared; PROTOCOLS],
+    replies: [Shared; RCODES],
+    others: [Shared; OTHER_ATTEMPTS.len()],
+    duration: Histogram<Shared>,
+}
+
+impl ServerSeries {
+    pub fn new(upstream: String, server: String) -> Self {
+        Self {
+            upstream,
+            server,
+            queries: Default::default(),
+            replies: Default::default(),
+            others: Default::default(),
+            duration: Histogram::default(),
+        }
+    }
+
+    /// Counts one query that was sent.
+    pub fn sent(&self, protocol: Protocol) {
+        self.queries[protocol_index(protocol)].add(1);
+    }
+
+    /// Counts how asking ended, `elapsed` after it began.
+    pub fn ended(&self, attempt: Attempt, elapsed: Duration) {
+        match attempt {
+            Attempt::Replied(rcode) => {
+                self.replies[rcode_index(rcode)].add(1);
+                self.duration.record(elapsed);
+            }
+            Attempt::TimedOut => self.others[0].add(1),
+            Attempt::Unreachable => self.others[1].add(1),
+            Attempt::Unusable => self.others[2].add(1),
+            Attempt::Overtaken => self.others[3].add(1),
+        }
+    }
+}
+
+/// Writes the families of all servers.
+pub(super) fn write(out: &mut String, servers: &[&ServerSeries]) -> std::fmt::Result {
+    let family = "zerohop_upstream_queries_total";
+    open_family(out, family, "counter", "Queries sent to upstream servers, retries included.")?;
+    for server in servers {
+        for (index, protocol) in PROTOCOL_LABELS.iter().enumerate() {
+            let labels = [("upstream", &*server.upstream), ("server", &*server.server), ("protocol", protocol)];
+            writeln!(out, "{family}{} {}", Labels::new(&labels).with_none(), server.queries[index].value())?;
+        }
+    }
+    let family = "zerohop_upstream_attempts_total";
+    open_family(
+        out,
+        family,
+        "counter",
+        "How asking a server ended: a response code, timeout, unreachable, unusable, overtaken.",
+    )?;
+    for server in servers {
+        let outcomes = RCODE_LABELS.iter().zip(&server.replies).chain(OTHER_ATTEMPTS.iter().zip(&server.others));
+        for (outcome, counter) in outcomes {
+            let labels = [("upstream", &*server.upstream), ("server", &*server.server), ("outcome", outcome)];
+            writeln!(out, "{family}{} {}", Labels::new(&labels).with_none(), counter.value())?;
+        }
+    }
+    let family = "zerohop_upstream_duration_seconds";
+    open_family(out, family, "histogram", "From a query to the server's reply.")?;
+    for server in servers {
+        let labels = [("upstream", &*server.upstream), ("server", &*server.server)];
+        Sum::of_shared(&server.duration).write(out, family, &Labels::new(&labels))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,135 @@
+//! What is counted for each worker rather than for a zone.
+
+use std::fmt::Write;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use super::counter::{Shared, SingleWriter};
+use super::text::{Labels, open_family};
+use crate::dns::Moment;
+
+/// Why a packet was turned away before any zone was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rejection {
+    /// No header, or itself a response: dropped.
+    NoQuery,
+    /// FORMERR.
+    Malformed,
+    /// NOTIMP: an opcode or type that a forwarder has no use for.
+    NotImplemented,
+    /// BADVERS: an EDNS version other than 0.
+    EdnsVersion,
+    /// REFUSED: the client's address is not in `allow`.
+    NotAllowed,
+    /// REFUSED: a class other than IN.
+    Class,
+    /// REFUSED: AXFR or IXFR.
+    Transfer,
+    /// REFUSED: no configured zone covers the name.
+    NoZone,
+}
+
+const REJECTIONS: &[&str] =
+    &["no_query", "malformed", "not_implemented", "edns_version", "not_allowed", "class", "transfer", "no_zone"];
+
+/// The counters of one worker, which alone writes to them, but for `panics`.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub struct WorkerSeries {
+    rejections: [SingleWriter; REJECTIONS.len()],
+    ready_checks: SingleWriter,
+    truncated: SingleWriter,
+    send_failures: SingleWriter,
+    tcp_connections: SingleWriter,
+    tcp_refused: SingleWriter,
+    tcp_timeouts: SingleWriter,
+    panics: Shared,
+    restarts: Shared,
+    /// Nanoseconds since the clock's origin, when the worker last went round its loop.
+    beat: AtomicU64,
+}
+
+impl WorkerSeries {
+    pub fn rejected(&self, rejection: Rejection) {
+        self.rejections[rejection as usize].add(1);
+    }
+
+    /// The readiness check's own question was answered.
+    pub fn ready_check(&self) {
+        self.ready_checks.add(1);
+    }
+
+    /// A reply was cut to the client's size.
+    pub fn truncated(&self) {
+        self.truncated.add(1);
+    }
+
+    /// Replies that the kernel would not take.
+    pub fn not_sent(&self, replies: u64) {
+        self.send_failures.add(replies);
+    }
+
+    pub fn tcp_accepted(&self) {
+        self.tcp_connections.add(1);
+    }
+
+    /// A connection beyond the limit was closed.
+    pub fn tcp_refused(&self) {
+        self.tcp_refused.add(1);
+    }
+
+    /// A connection was closed for being idle, or too slow with a message.
+    pub fn tcp_timed_out(&self) {
+        self.tcp_timeouts.add(1);
+    }
+
+    /// A panic was caught while a question was worked on.
+    pub fn panicked(&self) {
+        self.panics.add(1);
+    }
+
+    /// The worker's thread ended and was started again.
+    pub fn restarted(&self) {
+        self.restarts.add(1);
+    }
+
+    /// The worker is alive.
+    pub fn beat(&self, now: Moment) {
+        let since_origin = now.since(Moment::default());
+        self.beat.store(u64::try_from(since_origin.as_nanos()).unwrap_or(u64::MAX), Relaxed);
+    }
+
+    /// When the worker was last seen alive.
+    pub fn last_beat(&self) -> Moment {
+        Moment::after_origin(Duration::from_nanos(self.beat.load(Relaxed)))
+    }
+}
+
+/// Writes the families of all workers.
+pub(super) fn write(out: &mut String, workers: &[&WorkerSeries]) -> std::fmt::Result {
+    let family = "zerohop_rejected_total";
+    open_family(out, family, "counter", "Packets turned away before any zone was asked, by reason.")?;
+    for (index, reason) in REJECTIONS.iter().enumerate() {
+        let value: u64 = workers.iter().map(|worker| worker.rejections[index].value()).sum();
+        writeln!(out, "{family}{} {value}", Labels::new(&[("reason", reason)]).with_none())?;
+    }
+    let single: [(&str, &str, fn(&WorkerSeries) -> u64); 8] = [
+        ("zerohop_ready_checks_total", "Answers to the readiness check.", |w| w.ready_checks.value()),
+        ("zerohop_truncated_total", "UDP replies cut to the client's size.", |w| w.truncated.value()),
+        ("zerohop_send_failures_total", "Replies that the kernel would not take.", |w| w.send_failures.value()),
+        ("zerohop_tcp_connections_total", "TCP connections accepted.", |w| w.tcp_connections.value()),
+        ("zerohop_tcp_refused_total", "TCP connections closed at once: the limit was reached.", |w| {
+            w.tcp_refused.value()
+        }),
+        ("zerohop_tcp_timeouts_total", "TCP connections closed for being idle or too slow.", |w| {
+            w.tcp_timeouts.value()
+        }),
+        ("zerohop_panics_total", "Panics caught while a question was worked on.", |w| w.panics.value()),
+        ("zerohop_worker_restarts_total", "Worker threads that ended and were started again.", |w| w.restarts.value()),
+    ];
+    for (family, help, value) in single {
+        open_family(out, family, "counter", help)?;
+        writeln!(out, "{family} {}", workers.iter().map(|worker| value(worker)).sum::<u64>())?;
+    }
+    Ok(())
+}
