@@ -5,3 +5,4 @@ pub mod clock;
 pub mod config;
 pub mod dns;
 pub mod metrics;
+pub mod zone;
