@@ -5,4 +5,5 @@ pub mod clock;
 pub mod config;
 pub mod dns;
 pub mod metrics;
+pub mod upstream;
 pub mod zone;
