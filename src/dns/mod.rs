@@ -4,16 +4,20 @@
 //! arguments; values go out.
 
 pub mod chain;
+pub mod hosts_text;
 pub mod kept;
 pub mod message;
 pub mod moment;
 pub mod name;
+mod presentation;
 pub mod query;
 pub mod rcode;
+pub mod rdata_text;
 pub mod record;
 pub mod record_type;
 pub mod response;
 pub mod stored_answer;
+pub mod zone_text;
 
 pub use kept::TtlRules;
 pub use moment::Moment;
