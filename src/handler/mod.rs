@@ -108,7 +108,14 @@ impl Handler {
         };
         let Some(resolved) = own_or_known(&self.gate, &self.forwarder, &query, tables, zone, now) else {
             let (tables, forwarder) = (Arc::clone(tables), Rc::clone(&self.forwarder));
-            return Handled::Deferred(Deferred { packet: packet.into(), client, received: now, tables, zone, forwarder });
+            return Handled::Deferred(Deferred {
+                packet: packet.into(),
+                client,
+                received: now,
+                tables,
+                zone,
+                forwarder,
+            });
         };
         remember(&mut self.front, question, tables.generation, zone, &resolved);
         let Resolved { answer, source, .. } = resolved;

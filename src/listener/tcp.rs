@@ -110,11 +110,12 @@ impl Connection {
         let mut stop = self.context.stop.clone();
         let mut reading = true;
         while reading || self.waiting > 0 {
+            let deadline = self.deadline();
             let event = tokio::select! {
                 biased;
                 Some(reply) = arriving.recv() => Event::Reply(reply),
                 read = reader.read_buf(&mut self.input), if reading && self.waiting < PIPELINED => Event::Read(read),
-                () = sleep_until(self.deadline()), if reading => Event::TooLate,
+                () = sleep_until(deadline), if reading => Event::TooLate,
                 _ = stop.wait_for(|&stop| stop), if reading => Event::Stop,
             };
             match event {

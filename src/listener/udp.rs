@@ -1,11 +1,11 @@
 //! The datagram loop: take in a batch, run the line over it, send the replies.
 
 use std::io;
-use std::net::UdpSocket;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd;
 use std::rc::Rc;
 
-use tokio::io::unix::AsyncFd;
+use tokio::io::Interest;
+use tokio::net::UdpSocket;
 
 use super::bind::is_welcoming;
 use super::datagrams::{BATCH, Batch, ReturnPath};
@@ -19,9 +19,9 @@ use crate::handler::{Client, Deferred, Handled};
 ///
 /// # Errors
 /// When the runtime cannot watch the socket.
-pub(super) async fn serve(socket: UdpSocket, context: Rc<Context>) -> io::Result<()> {
+pub(super) async fn serve(socket: std::net::UdpSocket, context: Rc<Context>) -> io::Result<()> {
     let welcome = is_welcoming(socket.local_addr()?.ip());
-    let socket = Rc::new(AsyncFd::new(socket)?);
+    let socket = Rc::new(UdpSocket::from_std(socket)?);
     let mut batch = Batch::new();
     let mut stop = context.stop.clone();
     loop {
@@ -29,30 +29,34 @@ pub(super) async fn serve(socket: UdpSocket, context: Rc<Context>) -> io::Result
             biased;
             _ = stop.wait_for(|&stop| stop) => break,
             ready = socket.readable() => {
-                let mut ready = ready?;
-                // A batch that is not full has emptied the socket; what comes later is told anew.
-                if take_batch(&socket, &mut batch, welcome, &context).await < BATCH {
-                    ready.clear_ready();
-                }
+                ready?;
+                let received = receive(&socket, &mut batch);
+                answer(received, &socket, &mut batch, welcome, &context).await;
             }
         }
     }
-    while take_batch(&socket, &mut batch, welcome, &context).await > 0 {}
-    Ok(())
+    loop {
+        // ECONNREFUSED and the like are about replies to clients that are gone: nothing to act on.
+        match batch.receive(socket.as_fd()).unwrap_or(0) {
+            0 => return Ok(()),
+            received => answer(received, &socket, &mut batch, welcome, &context).await,
+        }
+    }
 }
 
-/// Answers one batch and returns how many packets it had.
-async fn take_batch(
-    socket: &Rc<AsyncFd<UdpSocket>>,
-    batch: &mut Batch,
-    welcome: bool,
-    context: &Rc<Context>,
-) -> usize {
-    // ECONNREFUSED and the like are about replies to clients that are gone: nothing to act on.
-    let received = batch.receive(descriptor(socket)).unwrap_or(0);
-    if received == 0 {
-        return 0;
-    }
+/// Takes in a batch and returns how many packets it has.
+fn receive(socket: &UdpSocket, batch: &mut Batch) -> usize {
+    let mut received = 0;
+    let _ = socket.try_io(Interest::READABLE, || {
+        received = batch.receive(socket.as_fd())?;
+        // A batch that is not full has emptied the socket; what comes later is told anew.
+        if received < BATCH { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
+    });
+    received
+}
+
+/// Runs the line over a batch and sends the replies that are there at once.
+async fn answer(received: usize, socket: &Rc<UdpSocket>, batch: &mut Batch, welcome: bool, context: &Rc<Context>) {
     {
         let mut handler = context.handler.borrow_mut();
         let now = context.clock.now();
@@ -67,36 +71,23 @@ async fn take_batch(
         }
     }
     loop {
-        match batch.send(descriptor(socket)) {
-            Ok(0) => break,
-            Ok(given_up) => {
-                context.series.not_sent(given_up);
-                break;
-            }
+        match socket.try_io(Interest::WRITABLE, || batch.send(socket.as_fd())) {
+            Ok(given_up) => return context.series.not_sent(given_up),
             // The socket is full: the kernel will say when there is room.
-            Err(_) => {
-                if let Ok(mut ready) = socket.writable().await {
-                    ready.clear_ready();
-                }
-            }
+            Err(_) => drop(socket.writable().await),
         }
     }
-    received
 }
 
-fn reply_later(socket: &Rc<AsyncFd<UdpSocket>>, path: ReturnPath, deferred: Deferred, context: &Rc<Context>) {
+fn reply_later(socket: &Rc<UdpSocket>, path: ReturnPath, deferred: Deferred, context: &Rc<Context>) {
     let (socket, task_context) = (Rc::clone(socket), Rc::clone(context));
     context.spawn(async move {
         let finished = deferred.resolve().await;
         let mut reply = [0; MAX_UDP_PAYLOAD as usize];
         let now = task_context.clock.now();
         let length = task_context.handler.borrow_mut().finish(&finished, now, &mut reply);
-        if path.send(descriptor(&socket), &reply[..length]).is_err() {
+        if path.send(socket.as_fd(), &reply[..length]).is_err() {
             task_context.series.not_sent(1);
         }
     });
-}
-
-fn descriptor(socket: &AsyncFd<UdpSocket>) -> BorrowedFd<'_> {
-    socket.get_ref().as_fd()
 }

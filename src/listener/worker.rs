@@ -26,6 +26,9 @@ use crate::upstream;
 /// How often a worker shows that it is alive; `/health` allows a second.
 const BEAT: Duration = Duration::from_millis(250);
 
+/// How long a worker that failed rests before it starts again.
+const RESTART_PAUSE: Duration = Duration::from_millis(50);
+
 /// Bounds on what clients may hold, and for how long.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -103,6 +106,8 @@ impl Worker {
                     Err(_) => tracing::error!(worker = index, "worker panicked; starting it again"),
                 }
                 series.restarted();
+                // A cause that stays must not become a busy loop.
+                std::thread::park_timeout(RESTART_PAUSE);
             }
         })?;
         Ok(Self { thread })
@@ -156,12 +161,7 @@ async fn serve(start: Start, sockets: Vec<Sockets>) -> io::Result<()> {
 }
 
 /// Shows that the worker goes round, and closes sockets towards servers that a reload left out.
-async fn beat(
-    series: Arc<WorkerSeries>,
-    clock: Clock,
-    tables: Arc<ArcSwap<Tables>>,
-    exchange: Rc<upstream::Sockets>,
-) {
+async fn beat(series: Arc<WorkerSeries>, clock: Clock, tables: Arc<ArcSwap<Tables>>, exchange: Rc<upstream::Sockets>) {
     let mut ticks = interval(BEAT);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut generation = tables.load().generation;
