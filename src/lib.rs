@@ -1,10 +1,13 @@
 //! zerohop: DNS that never leaves the node.
 //!
-//! The rooms, in the order a packet sees them. ARCHITECTURE.md walks one query through.
+//! ARCHITECTURE.md walks one query through these rooms.
 
+pub mod admin;
 pub mod cache;
+pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod daemon;
 pub mod dns;
 pub mod forward;
 pub mod handler;

@@ -1,20 +1,13 @@
 //! The command line: one file a verb.
 
 pub mod check;
-pub mod run;
+mod run;
 
+use std::io::{stderr, stdout};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-
-/// Exit codes, as documented in the reference.
-pub mod exit {
-    /// A failure at run time.
-    pub const FAILURE: u8 = 1;
-    /// A fault in the configuration (EX_CONFIG of sysexits).
-    pub const CONFIG: u8 = 78;
-}
 
 /// DNS that never leaves the node: a node-local caching DNS forwarder.
 #[derive(Debug, Parser)]
@@ -41,7 +34,7 @@ impl Arguments {
     pub fn execute(self) -> ExitCode {
         match self.verb.unwrap_or(Verb::Run) {
             Verb::Run => run::run(self.config),
-            Verb::Check => check::check(self.config),
+            Verb::Check => check::check(self.config, &mut stdout(), &mut stderr()).into(),
         }
     }
 }

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::exit;
-use crate::config::load::{Source, load};
+use super::check::CONFIG_FAULT;
+use crate::config::{Source, load};
 use crate::daemon::{self, StartError};
 
 /// Loads the configuration and serves until told to stop.
@@ -13,8 +13,8 @@ pub(super) fn run(config: Option<PathBuf>) -> ExitCode {
     let loaded = match load(&source) {
         Ok(loaded) => loaded,
         Err(faults) => {
-            eprintln!("{faults}");
-            return exit::CONFIG.into();
+            eprint!("{faults}");
+            return CONFIG_FAULT.into();
         }
     };
     match daemon::run(source, loaded) {
@@ -22,8 +22,8 @@ pub(super) fn run(config: Option<PathBuf>) -> ExitCode {
         Err(error) => {
             eprintln!("zerohop: {error}");
             match error {
-                StartError::Unfit(_) => exit::CONFIG.into(),
-                StartError::Bind(_) | StartError::System(_) => exit::FAILURE.into(),
+                StartError::Unfit(_) => CONFIG_FAULT.into(),
+                StartError::Bind(_) | StartError::System(_) => ExitCode::FAILURE,
             }
         }
     }

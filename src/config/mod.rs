@@ -3,6 +3,19 @@
 //! `file` holds what the TOML says, `validate` turns it into the [`Config`] below and collects
 //! every fault on the way. The other rooms read these plain structs and nothing else.
 
+mod address;
+mod fault;
+mod file;
+mod keys;
+mod load;
+mod quantity;
+mod table;
+mod template;
+#[cfg(test)]
+mod tests;
+mod text;
+mod validate;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,6 +23,10 @@ use std::time::Duration;
 use regex::bytes::Regex;
 
 use crate::dns::{Name, Rcode, Record, RecordType, TtlRules};
+
+pub use fault::{Fault, Faults, Severity};
+pub use load::{Loaded, Source, USUAL_FILE, VARIABLE, load, parse};
+pub use text::Place;
 
 /// Everything the program was told to be.
 #[derive(Debug)]

@@ -16,8 +16,7 @@ use tokio::task::LocalSet;
 use crate::admin::{self, Admin};
 use crate::cache::{Failures, Store};
 use crate::clock::Clock;
-use crate::config::load::{Loaded, Source, load};
-use crate::config::Config;
+use crate::config::{Config, Loaded, Source, load};
 use crate::forward::{InFlight, Shared};
 use crate::handler::Tables;
 use crate::listener::{self, BindError, Limits, Start, Worker};
@@ -64,7 +63,7 @@ pub fn run(source: Source, loaded: Loaded) -> Result<(), StartError> {
     let Loaded { config, warnings } = loaded;
     log::start(&config.log);
     for warning in warnings.iter() {
-        tracing::warn!("{}", warning.summary());
+        tracing::warn!("{}", warning.headline());
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let daemon = {
@@ -94,7 +93,8 @@ impl Daemon {
         let tables = Arc::new(ArcSwap::from_pointee(tables));
         let fronts = config.cache.max_bytes / FRONTS_SHARE;
         let (store, _) = Store::start(config.cache.max_bytes - fronts)?;
-        let shared = Arc::new(Shared { store, failures: Failures::default(), in_flight: Arc::new(InFlight::default()) });
+        let shared =
+            Arc::new(Shared { store, failures: Failures::default(), in_flight: Arc::new(InFlight::default()) });
         let connections = Arc::new(Semaphore::new(server.tcp_connections));
         let mut sockets: Vec<Vec<listener::Sockets>> = (0..server.workers).map(|_| Vec::new()).collect();
         for &address in &server.listen {
@@ -162,16 +162,16 @@ impl Daemon {
             Ok(loaded) => loaded,
             Err(faults) => {
                 for fault in faults.iter() {
-                    tracing::error!("{}", fault.summary());
+                    tracing::error!("{}", fault.headline());
                 }
-                tracing::error!(faults = faults.len(), "configuration not reloaded: the previous one goes on");
+                tracing::error!(faults = faults.errors(), "configuration not reloaded: the previous one goes on");
                 control.reloads_bad.increment(1);
                 control.config_current.set(0.0);
                 return;
             }
         };
         for warning in loaded.warnings.iter() {
-            tracing::warn!("{}", warning.summary());
+            tracing::warn!("{}", warning.headline());
         }
         let (generation, ready) = (self.tables.load().generation + 1, self.admin.ready.clone());
         match build::tables(&loaded.config, generation, &self.registry, ready) {

@@ -1,0 +1,215 @@
+//! Addresses as the configuration spells them: listeners, prefixes, upstream servers.
+
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::path::Path;
+
+use super::fault::Message;
+use super::{Prefix, Transport, UpstreamServer};
+
+/// Where DNS is spoken unless a port is said (RFC 1035, section 4.2).
+pub(super) const DNS_PORT: u16 = 53;
+
+/// What goes before the path of a resolv.conf(5) file.
+const RESOLV_CONF: &str = "resolv-conf:";
+
+/// Schemes that the design has and this version has not.
+const LATER_SCHEMES: &[&str] = &["tls", "https", "quic", "h3"];
+
+/// Reads `IP`, `IP:port` or `[v6]:port`. Without a port it is `port`; with none to fall back on,
+/// a port must be said.
+pub(super) fn socket(text: &str, port: Option<u16>) -> Result<SocketAddr, Message> {
+    let address = match (text.parse::<SocketAddr>(), bare(text), port) {
+        (Ok(address), _, _) => address,
+        (_, Some(ip), Some(port)) => SocketAddr::new(ip, port),
+        (_, Some(ip), None) => {
+            let example = SocketAddr::new(ip, 9153);
+            return Err(Message::new(
+                format!("{text:?} has no port"),
+                format!("write it too, as {:?}", example.to_string()),
+            ));
+        }
+        _ => {
+            return Err(Message::new(
+                format!("{text:?} is no address"),
+                r#"write an IP address with or without a port, as "169.254.20.10:53" or "[fd00::a]:53""#,
+            ));
+        }
+    };
+    if address.port() == 0 {
+        return Err(Message::new(format!("{text:?} has port 0"), "write a port from 1 to 65535"));
+    }
+    Ok(address)
+}
+
+/// Reads an IP address without a port.
+pub(super) fn ip(text: &str) -> Result<IpAddr, Message> {
+    text.parse().map_err(|_| {
+        Message::new(
+            format!("{text:?} is no IP address"),
+            r#"write one without port or prefix length, as "10.96.0.10""#,
+        )
+    })
+}
+
+/// Reads `10.0.0.0/8`, or one address.
+pub(super) fn prefix(text: &str) -> Result<Prefix, Message> {
+    let (address, length) = text.split_once('/').map_or((text, None), |(address, length)| (address, Some(length)));
+    let invalid = || {
+        let remedy = r#"write an address and a length, as "10.0.0.0/8" or "fd00::/8""#;
+        Message::new(format!("{text:?} is no prefix"), remedy)
+    };
+    let address: IpAddr = address.parse().map_err(|_| invalid())?;
+    let width = if address.is_ipv4() { 32 } else { 128 };
+    let length =
+        length.map_or(Some(width), |length| length.parse().ok()).filter(|l| *l <= width).ok_or_else(invalid)?;
+    let masked = mask(address, length);
+    if masked != address {
+        let problem = format!("{text:?} has bits set behind its first {length}");
+        return Err(Message::new(
+            problem,
+            format!(r#"write "{masked}/{length}", or "{address}" for that one address"#),
+        ));
+    }
+    Ok(Prefix { address, length })
+}
+
+/// Whether `text` is meant as a server and not as the name of an upstream.
+pub(super) fn looks_like_server(text: &str) -> bool {
+    text.contains("://") || text.starts_with(RESOLV_CONF) || text.parse::<SocketAddr>().is_ok() || bare(text).is_some()
+}
+
+/// Reads an upstream server; a resolv.conf path is relative to `directory`.
+pub(super) fn server(text: &str, directory: &Path) -> Result<UpstreamServer, Message> {
+    if let Some(path) = text.strip_prefix(RESOLV_CONF) {
+        if path.is_empty() {
+            let remedy = r#"write one, as "resolv-conf:/etc/resolv.conf""#;
+            return Err(Message::new(format!("{text:?} has no path"), remedy));
+        }
+        return Ok(UpstreamServer::ResolvConf(directory.join(path)));
+    }
+    let (transport, address) = match text.split_once("://") {
+        None => (Transport::Udp, text),
+        Some(("udp", address)) => (Transport::Udp, address),
+        Some(("tcp", address)) => (Transport::Tcp, address),
+        Some((scheme, _)) if LATER_SCHEMES.contains(&scheme) => {
+            let problem = format!("`{scheme}://` is not available in this version of zerohop");
+            return Err(Message::new(problem, "name a server that answers over UDP or TCP"));
+        }
+        Some((scheme, _)) => {
+            let problem = format!("`{scheme}://` is no way to ask a server");
+            return Err(Message::new(problem, r#"write "udp://…", "tcp://…" or the address alone"#));
+        }
+    };
+    if is_host_name(address) {
+        let problem = format!("{address:?} is a host name, which is not available in this version of zerohop");
+        return Err(Message::new(problem, "write the server's IP address"));
+    }
+    let address = socket(address, Some(DNS_PORT))?;
+    if address.ip().is_unspecified() || address.ip().is_multicast() {
+        let problem = format!("no server can be asked at {}", address.ip());
+        return Err(Message::new(problem, "write the server's own address"));
+    }
+    Ok(UpstreamServer::Address { transport, address })
+}
+
+/// Whether what arrives at `listen` is what is sent to `server`, so that asking would be asking
+/// ourselves.
+pub(super) fn reaches(server: SocketAddr, listen: SocketAddr) -> bool {
+    let (asked, own) = (server.ip().to_canonical(), listen.ip().to_canonical());
+    // `[::]` takes IPv4 as well, `0.0.0.0` does not take IPv6.
+    let any = own.is_unspecified() && (own.is_ipv6() || asked.is_ipv4());
+    server.port() == listen.port() && (asked == own || any && asked.is_loopback())
+}
+
+/// An address alone; an IPv6 one may stand in brackets.
+fn bare(text: &str) -> Option<IpAddr> {
+    let bracketed = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    match bracketed {
+        Some(inside) => inside.parse::<Ipv6Addr>().ok().map(IpAddr::V6),
+        None => text.parse().ok(),
+    }
+}
+
+fn is_host_name(text: &str) -> bool {
+    let name = text.split_once(':').map_or(text, |(name, _port)| name);
+    let is_label =
+        |label: &str| !label.is_empty() && label.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
+    name.bytes().any(|b| b.is_ascii_alphabetic())
+        && !text.contains("::")
+        && text.matches(':').count() < 2
+        && name.trim_end_matches('.').split('.').all(is_label)
+}
+
+fn mask(address: IpAddr, length: u8) -> IpAddr {
+    match address {
+        IpAddr::V4(v4) => {
+            let keep = u32::MAX.checked_shl(32 - u32::from(length)).unwrap_or(0);
+            IpAddr::V4((v4.to_bits() & keep).into())
+        }
+        IpAddr::V6(v6) => {
+            let keep = u128::MAX.checked_shl(128 - u32::from(length)).unwrap_or(0);
+            IpAddr::V6((v6.to_bits() & keep).into())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sockets_have_a_port_or_get_one() {
+        for (text, expected) in [
+            ("127.0.0.1", "127.0.0.1:53"),
+            ("127.0.0.1:1053", "127.0.0.1:1053"),
+            ("fd00::a", "[fd00::a]:53"),
+            ("[fd00::a]", "[fd00::a]:53"),
+            ("[fd00::a]:54", "[fd00::a]:54"),
+        ] {
+            assert_eq!(socket(text, Some(DNS_PORT)).unwrap().to_string(), expected);
+        }
+        for wrong in ["", "dns", "1.2.3", "1.2.3.4:", "1.2.3.4:70000", "1.2.3.4:0", "[1.2.3.4]:53", "10.0.0.0/8"] {
+            assert!(socket(wrong, Some(DNS_PORT)).is_err(), "{wrong}");
+        }
+        assert!(socket("127.0.0.1", None).is_err());
+    }
+
+    #[test]
+    fn prefixes_have_no_bits_behind_their_length() {
+        let read = |text| prefix(text).map(|p| (p.address.to_string(), p.length)).ok();
+        assert_eq!(read("10.0.0.0/8"), Some(("10.0.0.0".to_owned(), 8)));
+        assert_eq!(read("0.0.0.0/0"), Some(("0.0.0.0".to_owned(), 0)));
+        assert_eq!(read("::/0"), Some(("::".to_owned(), 0)));
+        assert_eq!(read("fe80::1"), Some(("fe80::1".to_owned(), 128)));
+        for wrong in ["10.0.0.1/8", "10.0.0.0/33", "fd00::/129", "10/8", "10.0.0.0/", "", "fd00::1/64"] {
+            assert_eq!(read(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn servers_are_addresses_or_files() {
+        let read = |text| server(text, Path::new("/etc/zerohop")).ok();
+        let at =
+            |transport, address: &str| Some(UpstreamServer::Address { transport, address: address.parse().unwrap() });
+        assert_eq!(read("10.0.0.1"), at(Transport::Udp, "10.0.0.1:53"));
+        assert_eq!(read("udp://[fd00::1]:54"), at(Transport::Udp, "[fd00::1]:54"));
+        assert_eq!(read("tcp://fd00::1"), at(Transport::Tcp, "[fd00::1]:53"));
+        assert_eq!(read("resolv-conf:up.conf"), Some(UpstreamServer::ResolvConf("/etc/zerohop/up.conf".into())));
+        for wrong in ["tls://10.0.0.1", "sctp://10.0.0.1", "dns.example:53", "0.0.0.0", "ff02::fb", "resolv-conf:", ""]
+        {
+            assert_eq!(read(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn asking_ourselves_is_noticed() {
+        let asks = |server: &str, listen: &str| reaches(server.parse().unwrap(), listen.parse().unwrap());
+        assert!(asks("10.0.0.1:53", "10.0.0.1:53"));
+        assert!(asks("127.0.0.1:53", "0.0.0.0:53"));
+        assert!(asks("127.0.0.1:53", "[::]:53"));
+        assert!(asks("[::ffff:10.0.0.1]:53", "10.0.0.1:53"));
+        assert!(!asks("[::1]:53", "0.0.0.0:53"));
+        assert!(!asks("127.0.0.1:54", "0.0.0.0:53"));
+        assert!(!asks("10.0.0.1:53", "0.0.0.0:53"));
+    }
+}

@@ -1,0 +1,215 @@
+//! What the file says, word for word: types and ranges are right, but no name, address or record
+//! has been understood yet. Lists keep what was usable; the rest has been reported.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use toml::de::{DeTable, Error};
+
+use super::fault::{Message, Report};
+use super::keys::{self, Key, Section};
+use super::table::{self, Table};
+use super::text::At;
+
+pub(super) struct File {
+    pub(super) server: Server,
+    pub(super) intercept: Vec<At<String>>,
+    pub(super) admin: Admin,
+    pub(super) max_bytes: u64,
+    pub(super) log_format: String,
+    pub(super) log_level: String,
+    pub(super) upstreams: Vec<Upstream>,
+    pub(super) zones: Vec<Zone>,
+}
+
+pub(super) struct Server {
+    pub(super) span: Range<usize>,
+    pub(super) listen: Option<Vec<At<String>>>,
+    pub(super) workers: Option<u64>,
+    pub(super) allow: Vec<At<String>>,
+    pub(super) tcp_connections: u64,
+    pub(super) tcp_idle: Duration,
+    pub(super) tcp_read: Duration,
+    pub(super) drain: Duration,
+}
+
+pub(super) struct Admin {
+    pub(super) listen: Option<At<String>>,
+    pub(super) metrics_listen: Vec<At<String>>,
+}
+
+pub(super) struct Upstream {
+    pub(super) span: Range<usize>,
+    pub(super) name: Option<At<String>>,
+    pub(super) servers: Option<Vec<At<String>>>,
+    pub(super) policy: String,
+    pub(super) trust_ad: Option<bool>,
+}
+
+pub(super) struct Zone {
+    pub(super) span: Range<usize>,
+    pub(super) name: Option<At<String>>,
+    pub(super) names: Option<Vec<At<String>>>,
+    /// Whether `name` and `names` stand in the file, right or wrong.
+    pub(super) has: (bool, bool),
+    /// Whether there is anything that gives the zone names of its own.
+    pub(super) owns: bool,
+    pub(super) ttl: u32,
+    pub(super) records: Vec<At<String>>,
+    pub(super) hosts: Vec<At<String>>,
+    pub(super) zone_file: Option<At<String>>,
+    pub(super) ptr: At<bool>,
+    pub(super) other_types: At<String>,
+    pub(super) forward: Option<Vec<At<String>>>,
+    /// Whether `forward` stands in the file, right or wrong.
+    pub(super) forwards: bool,
+    pub(super) next_on: Vec<At<String>>,
+    pub(super) min_ttl: At<u32>,
+    pub(super) max_ttl: At<u32>,
+    pub(super) negative_max_ttl: At<u32>,
+    pub(super) matches: Vec<Match>,
+}
+
+pub(super) struct Match {
+    pub(super) span: Range<usize>,
+    pub(super) pattern: Option<At<String>>,
+    pub(super) answer: Option<Vec<At<String>>>,
+    pub(super) rcode: Option<At<String>>,
+    /// Whether `answer` and `rcode` stand in the file, right or wrong.
+    pub(super) has: (bool, bool),
+    pub(super) ttl: Option<u32>,
+}
+
+/// Reads the report's text.
+pub(super) fn read(report: &mut Report<'_>) -> File {
+    let text = report.text;
+    let (root, errors) = DeTable::parse_recoverable(&text.content);
+    for error in &errors {
+        syntax(error, report);
+    }
+    let root = root.into_inner();
+    for (key, value) in &root {
+        let name: &str = key.get_ref();
+        match Section::ALL.iter().find(|section| section.path() == name) {
+            None => report.error(key.span().start, name, table::unknown_section(name)),
+            Some(section) if !section.is_repeated() && !value.get_ref().is_table() => {
+                report.error(value.span().start, name, table::no_table(*section));
+            }
+            Some(_) => {}
+        }
+    }
+    let absent = DeTable::new();
+    let single = |section, report: &mut Report<'_>| single(&root, section, &absent, report);
+    let log = single(Section::Log, report);
+    File {
+        server: server(&single(Section::Server, report), report),
+        intercept: single(Section::Interface, report).texts(&keys::INTERCEPT, report).unwrap_or_default(),
+        admin: admin(&single(Section::Admin, report), report),
+        max_bytes: single(Section::Cache, report).number(&keys::MAX_BYTES, report).map_or(0, |at| at.value),
+        log_format: word(&log, &keys::LOG_FORMAT, report).value,
+        log_level: word(&log, &keys::LOG_LEVEL, report).value,
+        upstreams: repeated(&root, Section::Upstream, report, upstream),
+        zones: repeated(&root, Section::Zone, report, zone),
+    }
+}
+
+fn syntax(error: &Error, report: &mut Report<'_>) {
+    let remedy = match error.message() {
+        "duplicate key" => "keep one of the two, or merge the two sections",
+        message if message.contains("string values must be quoted") => "put quotes round it",
+        _ => "see https://toml.io for the syntax",
+    };
+    let offset = error.span().map_or(0, |span| span.start);
+    report.syntax(offset, Message::new(error.message(), remedy));
+}
+
+/// A section that stands once; an absent one is an empty one.
+fn single<'a>(root: &'a DeTable<'a>, section: Section, absent: &'a DeTable<'a>, report: &mut Report<'_>) -> Table<'a> {
+    let found = root.get(section.path());
+    let entries = found.and_then(|value| value.get_ref().as_table()).unwrap_or(absent);
+    Table::open(section, entries, found.map_or(0..0, toml::Spanned::span), &[], report)
+}
+
+fn repeated<T>(
+    parent: &DeTable<'_>,
+    section: Section,
+    report: &mut Report<'_>,
+    read: impl Fn(&DeTable<'_>, Range<usize>, &mut Report<'_>) -> T,
+) -> Vec<T> {
+    Table::tables(parent, section, report).into_iter().map(|(entries, span)| read(entries, span, report)).collect()
+}
+
+fn server(table: &Table<'_>, report: &mut Report<'_>) -> Server {
+    let mut duration = |key| table.duration(key, report).map_or(Duration::ZERO, |at| at.value);
+    Server {
+        tcp_idle: duration(&keys::TCP_IDLE),
+        tcp_read: duration(&keys::TCP_READ),
+        drain: duration(&keys::DRAIN),
+        span: table.span.clone(),
+        listen: table.texts(&keys::LISTEN, report),
+        workers: table.number(&keys::WORKERS, report).map(|at| at.value),
+        allow: table.texts(&keys::ALLOW, report).unwrap_or_default(),
+        tcp_connections: table.number(&keys::TCP_CONNECTIONS, report).map_or(0, |at| at.value),
+    }
+}
+
+fn admin(table: &Table<'_>, report: &mut Report<'_>) -> Admin {
+    Admin {
+        listen: table.text(&keys::ADMIN_LISTEN, report),
+        metrics_listen: table.texts(&keys::METRICS_LISTEN, report).unwrap_or_default(),
+    }
+}
+
+fn upstream(entries: &DeTable<'_>, span: Range<usize>, report: &mut Report<'_>) -> Upstream {
+    let table = Table::open(Section::Upstream, entries, span, &[], report);
+    Upstream {
+        name: table.text(&keys::UPSTREAM_NAME, report),
+        servers: table.texts(&keys::SERVERS, report),
+        policy: word(&table, &keys::POLICY, report).value,
+        trust_ad: table.flag(&keys::TRUST_AD, report).map(|at| at.value),
+        span: table.span,
+    }
+}
+
+fn zone(entries: &DeTable<'_>, span: Range<usize>, report: &mut Report<'_>) -> Zone {
+    let table = Table::open(Section::Zone, entries, span, &["match"], report);
+    let nothing = || At { value: 0, span: table.span.clone(), given: false };
+    Zone {
+        name: table.text(&keys::ZONE_NAME, report),
+        names: table.texts(&keys::ZONE_NAMES, report),
+        has: (table.has(&keys::ZONE_NAME), table.has(&keys::ZONE_NAMES)),
+        owns: [&keys::RECORDS, &keys::HOSTS, &keys::ZONE_FILE].iter().any(|key| table.has(key))
+            || entries.contains_key("match"),
+        ttl: table.ttl(&keys::ZONE_TTL, report).map_or(0, |at| at.value),
+        records: table.texts(&keys::RECORDS, report).unwrap_or_default(),
+        hosts: table.texts(&keys::HOSTS, report).unwrap_or_default(),
+        zone_file: table.text(&keys::ZONE_FILE, report),
+        ptr: table.flag(&keys::PTR, report).unwrap_or(At { value: false, span: table.span.clone(), given: false }),
+        other_types: word(&table, &keys::OTHER_TYPES, report),
+        forward: table.texts(&keys::FORWARD, report),
+        forwards: table.has(&keys::FORWARD),
+        next_on: table.texts(&keys::NEXT_ON, report).unwrap_or_default(),
+        min_ttl: table.ttl(&keys::MIN_TTL, report).unwrap_or_else(nothing),
+        max_ttl: table.ttl(&keys::MAX_TTL_KEY, report).unwrap_or_else(nothing),
+        negative_max_ttl: table.ttl(&keys::NEGATIVE_MAX_TTL, report).unwrap_or_else(nothing),
+        matches: repeated(entries, Section::Match, report, pattern),
+        span: table.span,
+    }
+}
+
+fn pattern(entries: &DeTable<'_>, span: Range<usize>, report: &mut Report<'_>) -> Match {
+    let table = Table::open(Section::Match, entries, span, &[], report);
+    Match {
+        pattern: table.text(&keys::PATTERN, report),
+        answer: table.texts(&keys::ANSWER, report),
+        rcode: table.word(&keys::RCODE, report),
+        has: (table.has(&keys::ANSWER), table.has(&keys::RCODE)),
+        ttl: table.ttl(&keys::MATCH_TTL, report).map(|at| at.value),
+        span: table.span,
+    }
+}
+
+/// A word that has a default.
+fn word(table: &Table<'_>, key: &Key, report: &mut Report<'_>) -> At<String> {
+    table.word(key, report).unwrap_or_else(|| At { value: String::new(), span: table.span.clone(), given: false })
+}

@@ -1,0 +1,242 @@
+//! Every key of the configuration file: the one source for what is known, for defaults and
+//! ranges, and for docs/configuration.md.
+
+use std::time::Duration;
+
+/// Where a key stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Section {
+    Server,
+    Interface,
+    Admin,
+    Cache,
+    Log,
+    Upstream,
+    Zone,
+    Match,
+}
+
+/// What a key takes. Ranges are inclusive.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Kind {
+    Count {
+        min: u64,
+        max: u64,
+    },
+    Duration {
+        min: Duration,
+        max: Duration,
+    },
+    /// A duration of whole seconds.
+    Ttl {
+        max: u32,
+    },
+    Size {
+        min: u64,
+        max: u64,
+    },
+    Flag,
+    /// One of these, in this spelling; `later`: not in this version.
+    Word {
+        words: &'static [&'static str],
+        later: &'static [&'static str],
+    },
+    /// Several of these, whatever their case.
+    Words(&'static [&'static str]),
+    /// A string, described.
+    Text(&'static str),
+    /// A list of strings, described.
+    Texts(&'static str),
+}
+
+/// What holds when the file does not say.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Preset {
+    /// The key must be there.
+    Required,
+    /// As if this TOML value stood there.
+    Toml(&'static str),
+    /// Worked out elsewhere, described.
+    Described(#[cfg_attr(not(test), expect(dead_code, reason = "the documentation is written from it"))] &'static str),
+}
+
+#[derive(Debug)]
+pub(super) struct Key {
+    pub(super) section: Section,
+    pub(super) name: &'static str,
+    pub(super) kind: Kind,
+    pub(super) preset: Preset,
+    /// What it is for, in the words of the documentation.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the documentation is written from it"))]
+    pub(super) reason: &'static str,
+}
+
+/// The longest TTL (RFC 2181, section 8), in seconds.
+pub(super) const MAX_TTL: u32 = 0x7fff_ffff;
+
+/// Workers at most when the file does not say: more only help a node that does nothing else.
+pub(super) const DEFAULT_WORKERS: usize = 4;
+
+impl Section {
+    pub(super) const ALL: &[Self] =
+        &[Self::Server, Self::Interface, Self::Admin, Self::Cache, Self::Log, Self::Upstream, Self::Zone, Self::Match];
+
+    /// As keys are named with it: `zone.match`.
+    pub(super) const fn path(self) -> &'static str {
+        match self {
+            Self::Server => "server",
+            Self::Interface => "interface",
+            Self::Admin => "admin",
+            Self::Cache => "cache",
+            Self::Log => "log",
+            Self::Upstream => "upstream",
+            Self::Zone => "zone",
+            Self::Match => "zone.match",
+        }
+    }
+
+    /// Whether there may be many, in double brackets.
+    pub(super) const fn is_repeated(self) -> bool {
+        matches!(self, Self::Upstream | Self::Zone | Self::Match)
+    }
+
+    /// As the file spells it: `[server]`, `[[zone]]`.
+    pub(super) fn header(self) -> String {
+        let path = self.path();
+        if self.is_repeated() { format!("[[{path}]]") } else { format!("[{path}]") }
+    }
+
+    pub(super) fn keys(self) -> impl Iterator<Item = &'static Key> {
+        KEYS.iter().copied().filter(move |key| key.section == self)
+    }
+}
+
+impl Key {
+    /// `zone.ttl`.
+    pub(super) fn path(&self) -> String {
+        format!("{}.{}", self.section.path(), self.name)
+    }
+}
+
+macro_rules! keys {
+    ($($constant:ident: $section:ident $name:literal, $kind:expr, $default:expr, $reason:literal;)*) => {
+        $(pub(super) static $constant: Key = Key {
+            section: Section::$section, name: $name, kind: $kind, preset: $default, reason: $reason,
+        };)*
+
+        /// All of them, section by section.
+        pub(super) static KEYS: &[&Key] = &[$(&$constant),*];
+    };
+}
+
+use Kind::{Count, Flag, Size, Text, Texts, Ttl, Word, Words};
+use Preset::{Described, Required, Toml};
+
+const fn seconds(min: u64, max: u64) -> Kind {
+    Kind::Duration { min: Duration::from_secs(min), max: Duration::from_secs(max) }
+}
+
+keys! {
+LISTEN: Server "listen", Texts("IP addresses, with a port unless it is 53"), Required,
+    "Where questions come in, over UDP and TCP on each.";
+WORKERS: Server "workers", Count { min: 1, max: 64 }, Described("one per core, at most 4"),
+    "Threads that answer, each with sockets of its own.";
+ALLOW: Server "allow", Texts("prefixes"),
+    Toml(r#"["127.0.0.0/8", "::1/128", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16", "fc00::/7", "fe80::/10"]"#),
+    "Who may ask: private, shared and link-local ranges unless said. A loopback or link-local listener answers every client.";
+TCP_CONNECTIONS: Server "tcp-connections", Count { min: 1, max: 65_536 }, Toml("1024"),
+    "The most TCP connections at once, over all workers.";
+TCP_IDLE: Server "tcp-idle", seconds(1, 3600), Toml(r#""10s""#),
+    "How long a TCP connection may stay open with nothing asked.";
+TCP_READ: Server "tcp-read", Kind::Duration { min: Duration::from_millis(100), max: Duration::from_secs(60) }, Toml(r#""5s""#),
+    "How long one TCP message may take from its first octet to its last, so that a slow client holds nothing up.";
+DRAIN: Server "drain", seconds(0, 60), Toml(r#""5s""#),
+    "How long answers may be late at a shutdown.";
+
+INTERCEPT: Interface "intercept", Texts("IP addresses"), Toml("[]"),
+    "Addresses of another DNS service, such as kube-dns, to answer at as well, on each port of `server.listen`. The address must be on the node already: this version adds none to a device.";
+
+ADMIN_LISTEN: Admin "listen", Text("an IP address with a port, or `off`"), Toml(r#""127.0.0.1:9153""#),
+    "Where operators look: /metrics, /health, /ready.";
+METRICS_LISTEN: Admin "metrics-listen", Texts("IP addresses with a port"), Toml("[]"),
+    "More addresses for a scraper: /metrics and /health and /ready only.";
+
+MAX_BYTES: Cache "max-bytes", Size { min: 1 << 20, max: 1 << 40 }, Toml(r#""64MiB""#),
+    "A hard ceiling for all that is kept: one cache for all zones.";
+
+LOG_FORMAT: Log "format", Word { words: &["auto", "text", "json"], later: &[] }, Toml(r#""auto""#),
+    "`auto` is text on a terminal and JSON elsewhere.";
+LOG_LEVEL: Log "level", Word { words: &["error", "warn", "info", "debug"], later: &[] }, Toml(r#""info""#),
+    "The least severe lines that are written.";
+
+UPSTREAM_NAME: Upstream "name", Text("a word"), Required,
+    "What zones call it in `forward`, and its label in metrics.";
+SERVERS: Upstream "servers", Texts("servers"), Required,
+    "Servers that know the same: `IP`, `IP:port`, `[v6]:port`, with `udp://` (TCP when truncated) or `tcp://` in front, or `resolv-conf:/path` for the nameservers of a file.";
+POLICY: Upstream "policy", Word { words: &["sequential", "round-robin", "random"], later: &["fastest"] }, Toml(r#""sequential""#),
+    "The order in which servers are asked: as written, each question starting one further, or by chance.";
+TRUST_AD: Upstream "trust-ad", Flag, Described("only servers on loopback are believed"),
+    "Whether the AD bit (RFC 4035) of its replies is believed.";
+
+ZONE_NAME: Zone "name", Text("a domain name"), Described("`names`"),
+    "The suffix it answers for; a question belongs to the longest. `.` is everything else. One of `name` and `names` must stand.";
+ZONE_NAMES: Zone "names", Texts("domain names"), Described("`name`"),
+    "Several suffixes that are treated alike.";
+ZONE_TTL: Zone "ttl", Ttl { max: MAX_TTL }, Toml("30"),
+    "The TTL of records and patterns that say none.";
+RECORDS: Zone "records", Texts("records in presentation format"), Toml("[]"),
+    "Names answered here: `owner [ttl] TYPE data`, relative to the zone, any record type; `*` as first label is a wildcard (RFC 4592).";
+HOSTS: Zone "hosts", Texts("paths"), Toml("[]"),
+    "Files in hosts(5) format; of their names those within the zone count. Relative to this file's directory.";
+ZONE_FILE: Zone "zone-file", Text("a path"), Described("none"),
+    "A file of records (RFC 1035, section 5). Relative to this file's directory.";
+PTR: Zone "ptr", Flag, Toml("false"),
+    "Whether A and AAAA records also answer the reverse question, if some zone covers it.";
+OTHER_TYPES: Zone "other-types", Word { words: &["nodata", "forward"], later: &[] }, Toml(r#""nodata""#),
+    "What an owned name answers for a type it does not have, in a zone with `forward`.";
+FORWARD: Zone "forward", Texts("names of upstreams, or servers"), Described("none: every name of the zone is answered here"),
+    "Whom to ask for the names that are not owned, group by group.";
+NEXT_ON: Zone "next-on", Words(&["NXDOMAIN", "NODATA", "SERVFAIL", "REFUSED", "TIMEOUT"]), Toml(r#"["SERVFAIL", "REFUSED", "TIMEOUT"]"#),
+    "What makes the next group of `forward` be asked.";
+MIN_TTL: Zone "min-ttl", Ttl { max: MAX_TTL }, Toml("0"),
+    "Upstream answers with a lower TTL are kept this long; one of TTL 0 is never kept.";
+MAX_TTL_KEY: Zone "max-ttl", Ttl { max: MAX_TTL }, Toml(r#""1d""#),
+    "Upstream answers are kept no longer than this.";
+NEGATIVE_MAX_TTL: Zone "negative-max-ttl", Ttl { max: MAX_TTL }, Toml(r#""1h""#),
+    "NXDOMAIN and NODATA are kept no longer than this; a few seconds where names come and go.";
+
+PATTERN: Match "pattern", Text("a regular expression"), Required,
+    "Searched in the name, which is in lower case and without its final dot. Anchor it with `^` and `$`. In file order, after `records`.";
+ANSWER: Match "answer", Texts("templates"), Described("`rcode`"),
+    "Records to answer with: a type and its data, where `${group}` or `$1` stands for what a group of the pattern matched and `$$` for a dollar sign. One of `answer` and `rcode` must stand.";
+RCODE: Match "rcode", Word { words: &["NXDOMAIN", "NODATA", "NOERROR", "REFUSED", "SERVFAIL", "NOTIMP"], later: &[] }, Described("`answer`"),
+    "A response code to answer with; NODATA and NOERROR are the same.";
+MATCH_TTL: Match "ttl", Ttl { max: MAX_TTL }, Described("the zone's `ttl`"),
+    "The TTL of the answer.";
+}
+
+/// Keys that are planned and not in this version: better said than called unknown.
+pub(super) const LATER: &[(Section, &[&str])] = &[
+    (Section::Server, &["tls", "private-reverse", "lameduck", "in-flight"]),
+    (Section::Interface, &["name", "addresses"]),
+    (Section::Admin, &["families", "control"]),
+    (Section::Cache, &["persist", "prefetch", "negative-share"]),
+    (Section::Log, &["queries", "dnstap", "sample-rate"]),
+    (Section::Upstream, &["ca", "certificate", "key", "source-port", "case-randomization", "bootstrap"]),
+    (Section::Zone, &["serve-stale", "except", "nxdomain-cut", "max-labels", "in-flight"]),
+    (Section::Match, &[]),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_key_stands_twice_and_none_is_both_here_and_planned() {
+        for (at, key) in KEYS.iter().enumerate() {
+            assert!(KEYS[..at].iter().all(|other| other.path() != key.path()), "{}", key.path());
+            let later = LATER.iter().find(|(section, _)| *section == key.section).unwrap();
+            assert!(!later.1.contains(&key.name), "{}", key.path());
+        }
+    }
+}

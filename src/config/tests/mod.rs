@@ -1,0 +1,6 @@
+//! The room as a whole: every message, whole files, arbitrary text, the documentation.
+
+mod arbitrary;
+mod examples;
+mod messages;
+mod reference;

@@ -1,0 +1,157 @@
+//! Upstreams: the named ones, and the bare servers that zones forward to.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use crate::config::address;
+use crate::config::fault::{Message, Report, Spot};
+use crate::config::file;
+use crate::config::keys;
+use crate::config::table;
+use crate::config::text::At;
+use crate::config::{Policy, Upstream, UpstreamServer};
+
+/// The upstream groups, and what zones have made of them so far.
+pub(super) struct Upstreams<'a> {
+    groups: Vec<Upstream>,
+    /// Where each of the named ones stands; the bare servers follow them in `groups`.
+    named_at: Vec<usize>,
+    used: Vec<bool>,
+    listen: &'a [SocketAddr],
+    directory: &'a Path,
+}
+
+impl<'a> Upstreams<'a> {
+    /// Understands the `[[upstream]]` sections. A server that is one of `listen` is an error.
+    pub(super) fn read(
+        said: &[file::Upstream],
+        listen: &'a [SocketAddr],
+        directory: &'a Path,
+        report: &mut Report<'_>,
+    ) -> Self {
+        let mut upstreams = Self { groups: Vec::new(), named_at: Vec::new(), used: Vec::new(), listen, directory };
+        for group in said {
+            upstreams.add_named(group, report);
+        }
+        upstreams
+    }
+
+    /// The index of what one entry of a zone's `forward` names; `None` when it was reported.
+    pub(super) fn index_of(&mut self, at: &At<String>, report: &mut Report<'_>) -> Option<usize> {
+        let named = self.groups.iter().take(self.named_at.len()).position(|group| group.name == at.value);
+        if let Some(index) = named {
+            self.used[index] = true;
+            return Some(index);
+        }
+        let path = keys::FORWARD.path();
+        if !address::looks_like_server(&at.value) {
+            if !report.incomplete() {
+                report.error(at.span.start, &path, self.unknown(&at.value));
+            }
+            return None;
+        }
+        let server = self.server(at, &path, report)?;
+        let bare = self.groups.iter().skip(self.named_at.len()).position(|group| group.servers.contains(&server));
+        if let Some(index) = bare {
+            return Some(self.named_at.len() + index);
+        }
+        self.groups.push(Upstream {
+            name: at.value.clone(),
+            servers: vec![server],
+            policy: Policy::Sequential,
+            trust_ad: None,
+        });
+        Some(self.groups.len() - 1)
+    }
+
+    pub(super) fn warn_of_unused(&self, report: &mut Report<'_>) {
+        for ((group, &offset), used) in self.groups.iter().zip(&self.named_at).zip(&self.used) {
+            if !used && !group.name.is_empty() {
+                let problem = format!("no zone forwards to {:?}", group.name);
+                report.warning(
+                    offset,
+                    "upstream",
+                    Message::new(problem, "name it in a zone's `forward`, or remove it"),
+                );
+            }
+        }
+    }
+
+    pub(super) fn into_groups(self) -> Vec<Upstream> {
+        self.groups
+    }
+
+    fn add_named(&mut self, said: &file::Upstream, report: &mut Report<'_>) {
+        let path = keys::SERVERS.path();
+        let mut servers = Vec::new();
+        for at in said.servers.iter().flatten() {
+            let Some(server) = self.server(at, &path, report) else { continue };
+            if servers.contains(&server) {
+                let problem = format!("the server {:?} stands twice", at.value);
+                report.error(at.span.start, &path, Message::new(problem, "remove one of the two"));
+            }
+            servers.push(server);
+        }
+        if said.servers.as_ref().is_some_and(Vec::is_empty) {
+            let remedy = r#"write at least one, as servers = ["10.96.0.11"]"#;
+            report.error(said.span.start, &path, Message::new("the list is empty", remedy));
+        }
+        let name = said.name.as_ref();
+        if let Some(at) = name {
+            self.check_name(at, report);
+        }
+        let policy = match said.policy.as_str() {
+            "round-robin" => Policy::RoundRobin,
+            "random" => Policy::Random,
+            _ => Policy::Sequential,
+        };
+        let name = name.map_or_else(String::new, |at| at.value.clone());
+        self.groups.push(Upstream { name, servers, policy, trust_ad: said.trust_ad });
+        self.named_at.push(said.name.as_ref().map_or(said.span.start, |at| at.span.start));
+        self.used.push(false);
+    }
+
+    fn check_name(&self, at: &At<String>, report: &mut Report<'_>) {
+        let path = keys::UPSTREAM_NAME.path();
+        if at.value.is_empty() || at.value.chars().any(|c| c.is_control() || c.is_whitespace()) {
+            let problem = format!("{:?} is no name", at.value);
+            report.error(at.span.start, &path, Message::new(problem, r#"write one word, as "kube-dns""#));
+        } else if let Some(first) = self.groups.iter().position(|group| group.name == at.value) {
+            let line = report.line_of(&Spot::Config(self.named_at[first]));
+            let problem = format!("there is an upstream {:?} already, on {line}", at.value);
+            report.error(
+                at.span.start,
+                &path,
+                Message::new(problem, "give it another name, or put the servers together"),
+            );
+        }
+    }
+
+    fn server(&self, at: &At<String>, path: &str, report: &mut Report<'_>) -> Option<UpstreamServer> {
+        let server = match address::server(&at.value, self.directory) {
+            Ok(server) => server,
+            Err(message) => {
+                report.error(at.span.start, path, message);
+                return None;
+            }
+        };
+        if let UpstreamServer::Address { address, .. } = &server
+            && let Some(own) = self.listen.iter().find(|own| address::reaches(*address, **own))
+        {
+            let problem = format!("{address} is zerohop itself, which listens on {own}");
+            let remedy = "write the address of the server behind it; behind an intercepted one, a service of its own";
+            report.error(at.span.start, path, Message::new(problem, remedy));
+        }
+        Some(server)
+    }
+
+    fn unknown(&self, name: &str) -> Message {
+        let known: Vec<&str> = self.groups.iter().take(self.named_at.len()).map(|group| group.name.as_str()).collect();
+        let remedy = match (table::nearest(name, &known), known.as_slice()) {
+            (Some(near), _) => format!("did you mean {near:?}?"),
+            (None, []) => "add an [[upstream]] of that name, or write a server's address".to_owned(),
+            (None, known) => format!("write one of {}, or a server's address", known.join(", ")),
+        };
+        Message::new(format!("there is no upstream {name:?}"), remedy)
+    }
+}
