@@ -1,5 +1,6 @@
 //! What it costs to find the zone of a name and what we own there, and that ten thousand of
 //! anything cost no more than one.
+#![expect(clippy::unwrap_used, reason = "a bench may take what it sets up")]
 
 use std::hint::black_box;
 
@@ -11,7 +12,7 @@ use zerohop::dns::{Name, RecordType};
 use zerohop::zone::ZoneTable;
 
 fn name(text: &str) -> Name {
-    Name::from_text(text, &Name::root()).unwrap_or_else(|error| panic!("{text}: {error}"))
+    Name::from_text(text, &Name::root()).unwrap()
 }
 
 fn zone(apex: &str, records: usize, patterns: usize) -> Zone {
@@ -22,13 +23,13 @@ fn zone(apex: &str, records: usize, patterns: usize) -> Zone {
         let text = text + &regex::escape(apex.to_string().trim_end_matches('.')) + "$";
         let pieces = vec![Piece::Text("10.0.".into()), Piece::Group(1), Piece::Text(".".into()), Piece::Group(2)];
         Pattern {
-            regex: RegexBuilder::new(&text).unicode(false).build().unwrap_or_else(|error| panic!("{error}")),
+            regex: RegexBuilder::new(&text).unicode(false).build().unwrap(),
             reaction: Reaction::Answer(vec![Template { rtype: RecordType::A, pieces }]),
             ttl: 30,
         }
     };
     Zone {
-        records: (0..records).map(|n| record(n).unwrap_or_else(|fault| panic!("{fault:?}"))).collect(),
+        records: (0..records).map(|n| record(n).unwrap()).collect(),
         patterns: (0..patterns).map(pattern).collect(),
         name: apex,
         forward: None,
@@ -39,7 +40,7 @@ fn zone(apex: &str, records: usize, patterns: usize) -> Zone {
 }
 
 fn own(c: &mut Criterion, id: &str, zones: &[Zone], qname: &str) {
-    let table = ZoneTable::build(zones).unwrap_or_else(|unfit| panic!("{unfit}"));
+    let table = ZoneTable::build(zones).unwrap();
     let qname = name(qname);
     c.bench_function(id, |b| {
         b.iter(|| {
