@@ -1,3 +1,40 @@
-//! One file a verb of the command line.
+//! The command line: one file a verb.
 
 pub mod check;
+mod run;
+
+use std::io::{stderr, stdout};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// DNS that never leaves the node: a node-local caching DNS forwarder.
+#[derive(Debug, Parser)]
+#[command(version, about, disable_help_subcommand = true)]
+pub struct Arguments {
+    /// The configuration file [default: $ZEROHOP_CONFIG, else /etc/zerohop/zerohop.toml if it
+    /// exists, else a built-in quick start]
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    verb: Option<Verb>,
+}
+
+#[derive(Clone, Copy, Debug, Subcommand)]
+enum Verb {
+    /// Serve DNS (the default)
+    Run,
+    /// Find every fault of the configuration, and say what to write instead
+    Check,
+}
+
+impl Arguments {
+    /// Does what was asked for.
+    pub fn execute(self) -> ExitCode {
+        match self.verb.unwrap_or(Verb::Run) {
+            Verb::Run => run::run(self.config),
+            Verb::Check => check::check(self.config, &mut stdout(), &mut stderr()).into(),
+        }
+    }
+}

@@ -54,20 +54,22 @@ pub struct Fault {
     pub(super) worded_at: &'static std::panic::Location<'static>,
 }
 
+impl Fault {
+    /// The fault in one line, without the source that it is about.
+    pub fn headline(&self) -> String {
+        let place = self.place.as_ref().map_or(String::new(), |place| format!("{}:{}:", place.line, place.column));
+        let severity = match self.severity {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        };
+        let key = if self.key.is_empty() { String::new() } else { format!("{}: ", self.key) };
+        format!("{}:{place} {severity}: {key}{}; {}", self.file.display(), self.problem, self.remedy)
+    }
+}
+
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:", self.file.display())?;
-        if let Some(place) = &self.place {
-            write!(f, "{}:{}:", place.line, place.column)?;
-        }
-        f.write_str(match self.severity {
-            Severity::Error => " error: ",
-            Severity::Warning => " warning: ",
-        })?;
-        if !self.key.is_empty() {
-            write!(f, "{}: ", self.key)?;
-        }
-        writeln!(f, "{}; {}", self.problem, self.remedy)?;
+        writeln!(f, "{}", self.headline())?;
         f.write_str(self.place.as_ref().map_or("", |place| &place.excerpt))
     }
 }

@@ -3,6 +3,7 @@
 //! This room knows no socket, no clock and no configuration. Bytes and moments come in as
 //! arguments; values go out.
 
+pub mod chain;
 pub mod hosts_text;
 pub mod kept;
 pub mod message;

@@ -84,13 +84,21 @@ pub fn write_answer(
 }
 
 /// Writes the reply to a packet whose question could not be read: its ID, opcode and RD, no
-/// question. `packet` must have a header.
+/// question. Nothing for a packet without a header.
 pub fn write_rejection(packet: &[u8], rcode: Rcode, out: &mut [u8]) -> usize {
+    if packet.len() < HEADER {
+        return 0;
+    }
     out[..HEADER].fill(0);
     out[..2].copy_from_slice(&packet[..2]);
     out[2] = flag::QR | (packet[2] & (flag::OPCODE | flag::RD));
     out[3] = flag::RA | rcode.header_bits();
     HEADER
+}
+
+/// Whether the written reply says that a part of it is missing.
+pub fn is_truncated(reply: &[u8]) -> bool {
+    reply.get(2).is_some_and(|flags| flags & flag::TC != 0)
 }
 
 /// How many records fit into `room`, and their octets.

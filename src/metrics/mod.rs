@@ -5,6 +5,7 @@
 //! crate, whose exporter also encodes it. Every label value comes from the configuration or from a
 //! list in this room, never from a client.
 
+pub mod control;
 pub mod counter;
 pub mod histogram;
 pub mod outcome;
@@ -15,6 +16,7 @@ mod text;
 pub mod worker;
 pub mod zone;
 
+pub use control::Control;
 pub use outcome::{Outcome, Source};
 pub use registry::Registry;
 pub use server::{Attempt, ServerSeries};

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 
-use super::{ServerSeries, WorkerSeries, ZoneSeries, process, server, worker, zone};
+use super::{Control, ServerSeries, WorkerSeries, ZoneSeries, process, server, worker, zone};
 
 /// Hands out the series of zones, servers and workers, and renders everything at a scrape.
 ///
@@ -13,8 +13,8 @@ use super::{ServerSeries, WorkerSeries, ZoneSeries, process, server, worker, zon
 pub struct Registry {
     workers: Vec<Arc<WorkerSeries>>,
     labelled: Mutex<Labelled>,
-    recorder: PrometheusRecorder,
     exporter: PrometheusHandle,
+    pub control: Control,
 }
 
 #[derive(Default)]
@@ -31,13 +31,8 @@ impl Registry {
             workers: (0..workers).map(|_| Arc::default()).collect(),
             labelled: Mutex::default(),
             exporter: recorder.handle(),
-            recorder,
+            control: Control::register(&recorder),
         }
-    }
-
-    /// Where seldom-changing metrics are registered, through the `metrics` crate.
-    pub fn recorder(&self) -> &dyn metrics::Recorder {
-        &self.recorder
     }
 
     pub fn workers(&self) -> &[Arc<WorkerSeries>] {
@@ -56,18 +51,13 @@ impl Registry {
         self.lock().servers.entry((upstream.to_owned(), server.to_owned())).or_insert_with(fresh).clone()
     }
 
-    /// Forgets the series that nobody holds any more: zones and servers that left the
-    /// configuration.
-    pub fn forget_unused(&self) {
+    /// Everything, in the Prometheus text format. Zones and servers that nobody holds any more
+    /// have left the configuration, and leave the text.
+    pub fn render(&self) -> String {
+        let mut out = self.exporter.render();
         let mut labelled = self.lock();
         labelled.zones.retain(|_, series| Arc::strong_count(series) > 1);
         labelled.servers.retain(|_, series| Arc::strong_count(series) > 1);
-    }
-
-    /// Everything, in the Prometheus text format.
-    pub fn render(&self) -> String {
-        let mut out = self.exporter.render();
-        let labelled = self.lock();
         let zones: Vec<&ZoneSeries> = labelled.zones.values().map(AsRef::as_ref).collect();
         let servers: Vec<&ServerSeries> = labelled.servers.values().map(AsRef::as_ref).collect();
         let workers: Vec<&WorkerSeries> = self.workers.iter().map(AsRef::as_ref).collect();
@@ -142,7 +132,6 @@ mod tests {
         let first = registry.zone("example.");
         assert!(Arc::ptr_eq(&first, &registry.zone("example.")));
         drop(first);
-        registry.forget_unused();
         assert!(!registry.render().contains("example."));
     }
 }

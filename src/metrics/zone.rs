@@ -86,7 +86,7 @@ pub(super) fn write(out: &mut String, zones: &[&ZoneSeries]) -> std::fmt::Result
         let labels = [("zone", &*zone.zone)];
         writeln!(out, "zerohop_cache_hits_total{} {}", Labels::new(&labels).with_none(), zone.hits())?;
     }
-    open_family(out, "zerohop_cache_misses_total", "counter", "Questions that had to be forwarded, by zone.")?;
+    open_family(out, "zerohop_cache_misses_total", "counter", "Questions that the cache could not answer, by zone.")?;
     for zone in zones {
         let labels = [("zone", &*zone.zone)];
         let value = zone.sum(|block| &block.cache_misses);

@@ -1,0 +1,62 @@
+//! The operators' door: plain HTTP on an address of its own.
+//!
+//! | path | answer |
+//! |---|---|
+//! | `/metrics` | every series, in the Prometheus text format |
+//! | `/health` | 200 while every worker went round its loop within the last second, else 503 |
+//! | `/ready` | 200 while every listen address answers a question of ours, else 503 |
+//!
+//! It never stands in the way of DNS: a port that is taken is tried again, and said.
+
+mod health;
+mod http;
+mod ready;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+
+use crate::clock::Clock;
+use crate::dns::Name;
+use crate::forward::Shared;
+use crate::metrics::Registry;
+
+pub use http::serve;
+
+/// What the routes look at.
+pub struct Admin {
+    pub registry: Arc<Registry>,
+    pub shared: Arc<Shared>,
+    pub clock: Clock,
+    /// Where questions are answered, for the readiness check.
+    pub listen: Vec<SocketAddr>,
+    /// The readiness check's name.
+    pub ready: Name,
+    /// The permits for TCP connections, and how many there are in all.
+    pub connections: Arc<Semaphore>,
+    pub max_connections: usize,
+}
+
+impl Admin {
+    /// Brings the mirrored figures up to date and renders everything.
+    fn metrics(&self) -> String {
+        let control = &self.registry.control;
+        let store = &self.shared.store;
+        let (entries, bytes) = store.size();
+        control.cache_entries.set(float(entries));
+        control.cache_bytes.set(float(bytes));
+        control.cache_evictions.absolute(store.counts().evictions.value());
+        control.cache_dropped_writes.absolute(store.counts().dropped_writes.value());
+        control.in_flight.set(float(self.shared.in_flight.len() as u64));
+        let open = self.max_connections.saturating_sub(self.connections.available_permits());
+        control.tcp_open.set(float(open as u64));
+        self.registry.render()
+    }
+}
+
+/// A gauge is a float; exact up to 2^53.
+#[expect(clippy::cast_precision_loss, reason = "no gauge here comes near 2^53")]
+fn float(value: u64) -> f64 {
+    value as f64
+}

@@ -1,0 +1,216 @@
+//! The only room that knows every room: builds them, listens to signals, reloads, and drains.
+
+mod build;
+mod log;
+
+use std::fmt;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::LocalSet;
+
+use crate::admin::{self, Admin};
+use crate::cache::{Failures, Store};
+use crate::clock::Clock;
+use crate::config::{Config, Loaded, Source, load};
+use crate::forward::{InFlight, Shared};
+use crate::handler::Tables;
+use crate::listener::{self, BindError, Limits, Start, Worker};
+use crate::metrics::Registry;
+use crate::zone::Unfit;
+
+/// What part of the cache's bytes the workers' fronts may hold in all.
+const FRONTS_SHARE: u64 = 8;
+
+/// Why the daemon could not start.
+#[derive(Debug)]
+pub enum StartError {
+    Bind(BindError),
+    /// Records that no message can carry.
+    Unfit(Unfit),
+    /// The system would not give a thread, a runtime or a signal handler.
+    System(io::Error),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bind(error) => error.fmt(f),
+            Self::Unfit(error) => error.fmt(f),
+            Self::System(error) => write!(f, "the system is out of a resource: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+impl From<io::Error> for StartError {
+    fn from(error: io::Error) -> Self {
+        Self::System(error)
+    }
+}
+
+/// Serves until SIGTERM or SIGINT, then answers what is under way and returns.
+///
+/// # Errors
+/// [`StartError`] when a listen address or a resource cannot be had. Once it serves, it does not
+/// fail.
+pub fn run(source: Source, loaded: Loaded) -> Result<(), StartError> {
+    let Loaded { config, warnings } = loaded;
+    log::start(&config.log);
+    for warning in warnings.iter() {
+        tracing::warn!("{}", warning.headline());
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let daemon = {
+        let _inside = runtime.enter();
+        Daemon::start(source, config)?
+    };
+    LocalSet::new().block_on(&runtime, daemon.serve())
+}
+
+struct Daemon {
+    source: Source,
+    config: Config,
+    registry: Arc<Registry>,
+    tables: Arc<ArcSwap<Tables>>,
+    admin: Rc<Admin>,
+    workers: Vec<Worker>,
+    stop: watch::Sender<bool>,
+}
+
+impl Daemon {
+    fn start(source: Source, config: Config) -> Result<Self, StartError> {
+        let server = &config.server;
+        let clock = Clock::start();
+        let registry = Arc::new(Registry::new(server.workers));
+        let ready = build::secret_name();
+        let tables = build::tables(&config, 1, &registry, ready.clone()).map_err(StartError::Unfit)?;
+        let tables = Arc::new(ArcSwap::from_pointee(tables));
+        let fronts = config.cache.max_bytes / FRONTS_SHARE;
+        let (store, _) = Store::start(config.cache.max_bytes - fronts)?;
+        let shared =
+            Arc::new(Shared { store, failures: Failures::default(), in_flight: Arc::new(InFlight::default()) });
+        let connections = Arc::new(Semaphore::new(server.tcp_connections));
+        let mut sockets: Vec<Vec<listener::Sockets>> = (0..server.workers).map(|_| Vec::new()).collect();
+        for &address in &server.listen {
+            let opened = listener::open(address, server.workers).map_err(StartError::Bind)?;
+            sockets.iter_mut().zip(opened).for_each(|(worker, socket)| worker.push(socket));
+        }
+        let (stop, stopped) = watch::channel(false);
+        let start = |index: usize| Start {
+            index,
+            tables: Arc::clone(&tables),
+            shared: Arc::clone(&shared),
+            series: Arc::clone(&registry.workers()[index]),
+            clock,
+            front_bytes: usize::try_from(fronts).unwrap_or(usize::MAX) / server.workers,
+            connections: Arc::clone(&connections),
+            limits: Limits { tcp_idle: server.tcp_idle, tcp_read: server.tcp_read, drain: server.drain },
+            stop: stopped.clone(),
+        };
+        let workers = sockets
+            .into_iter()
+            .enumerate()
+            .map(|(index, sockets)| Worker::start(start(index), sockets))
+            .collect::<io::Result<Vec<_>>>()?;
+        let admin = Rc::new(Admin {
+            registry: Arc::clone(&registry),
+            shared,
+            clock,
+            listen: server.listen.clone(),
+            ready,
+            connections,
+            max_connections: server.tcp_connections,
+        });
+        say_hello(&source, &config, &tables.load());
+        Ok(Self { source, config, registry, tables, admin, workers, stop })
+    }
+
+    async fn serve(mut self) -> Result<(), StartError> {
+        let admin_config = &self.config.admin;
+        for &address in admin_config.listen.iter().chain(&admin_config.metrics_listen) {
+            tokio::task::spawn_local(admin::serve(address, Rc::clone(&self.admin)));
+        }
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut hangup = signal(SignalKind::hangup())?;
+        let by = loop {
+            tokio::select! {
+                Some(()) = received(&mut terminate) => break "SIGTERM",
+                Some(()) = received(&mut interrupt) => break "SIGINT",
+                Some(()) = received(&mut hangup) => self.reload(),
+            }
+        };
+        tracing::info!(signal = by, "stopping: answering what is under way");
+        let _ = self.stop.send(true);
+        let workers = self.workers;
+        // Joining blocks; the admin listener goes on until it is done.
+        let _ = tokio::task::spawn_blocking(|| workers.into_iter().for_each(Worker::join)).await;
+        tracing::info!("stopped");
+        Ok(())
+    }
+
+    /// Reads everything again and swaps the tables, or leaves all as it is when there is any fault.
+    fn reload(&mut self) {
+        let control = &self.registry.control;
+        let loaded = match load(&self.source) {
+            Ok(loaded) => loaded,
+            Err(faults) => {
+                for fault in faults.iter() {
+                    tracing::error!("{}", fault.headline());
+                }
+                tracing::error!(faults = faults.errors(), "configuration not reloaded: the previous one goes on");
+                control.reloads_bad.increment(1);
+                control.config_current.set(0.0);
+                return;
+            }
+        };
+        for warning in loaded.warnings.iter() {
+            tracing::warn!("{}", warning.headline());
+        }
+        let (generation, ready) = (self.tables.load().generation + 1, self.admin.ready.clone());
+        match build::tables(&loaded.config, generation, &self.registry, ready) {
+            Ok(tables) => self.tables.store(Arc::new(tables)),
+            Err(error) => {
+                tracing::error!("configuration not reloaded: {error}; the previous one goes on");
+                control.reloads_bad.increment(1);
+                control.config_current.set(0.0);
+                return;
+            }
+        }
+        for key in build::needs_restart(&self.config, &loaded.config) {
+            tracing::warn!(key, "changed, and takes effect at the next start only");
+        }
+        control.reloads_good.increment(1);
+        control.config_current.set(1.0);
+        let tables = self.tables.load();
+        tracing::info!(generation, zones = tables.zones.len(), "configuration reloaded");
+    }
+}
+
+/// The next signal; never, when its stream has ended.
+async fn received(signal: &mut Signal) -> Option<()> {
+    signal.recv().await
+}
+
+fn say_hello(source: &Source, config: &Config, tables: &Tables) {
+    let listen: Vec<String> = config.server.listen.iter().map(ToString::to_string).collect();
+    let zones: Vec<String> = config.zones.iter().map(|zone| zone.name.to_string()).collect();
+    let mut upstreams: Vec<String> = tables.servers().map(|server| server.to_string()).collect();
+    upstreams.sort_unstable();
+    upstreams.dedup();
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        config = %source,
+        listen = listen.join(" "),
+        workers = config.server.workers,
+        zones = zones.join(" "),
+        upstreams = upstreams.join(" "),
+        "serving"
+    );
+}

@@ -1,0 +1,174 @@
+//! Which of several groups' answers is the answer: pure rules, no I/O.
+
+use crate::config::NextOn;
+use crate::dns::kept::{Kept, Verdict};
+use crate::dns::{Rcode, StoredAnswer};
+use crate::metrics::Source;
+
+use super::Forwarded;
+
+/// Extended DNS Errors that a forwarder has cause to give (RFC 8914, section 4).
+const NO_REACHABLE_AUTHORITY: u16 = 22;
+const NETWORK_ERROR: u16 = 23;
+
+/// What asking one group came to.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    Answer(Kept),
+    Failure(Failure),
+}
+
+/// Why a group gave no answer; the later in this list, the more it tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Failure {
+    /// Nothing came in time.
+    TimedOut,
+    /// The network says that no server can be reached.
+    Unreachable,
+    /// What came cannot be used.
+    Unusable,
+    /// A server replied, with a code that is no answer.
+    Rcode(u16),
+}
+
+/// The answers so far.
+pub(super) struct Tally {
+    next_on: NextOn,
+    best: Option<Kept>,
+    failure: Option<Failure>,
+}
+
+impl Tally {
+    pub(super) fn new(next_on: NextOn) -> Self {
+        Self { next_on, best: None, failure: None }
+    }
+
+    /// Takes note of a group's outcome and says whether the next group is to be asked.
+    pub(super) fn wants_next(&mut self, outcome: Outcome) -> bool {
+        match outcome {
+            Outcome::Answer(kept) => {
+                let wants = self.moves_on(kept.verdict);
+                if self.best.as_ref().is_none_or(|best| rank(kept.verdict) > rank(best.verdict)) {
+                    self.best = Some(kept);
+                }
+                wants
+            }
+            Outcome::Failure(failure) => {
+                self.failure = self.failure.max(Some(failure));
+                match failure {
+                    Failure::TimedOut | Failure::Unreachable => self.next_on.timeout,
+                    Failure::Rcode(code) if code == Rcode::REFUSED.code() => self.next_on.refused,
+                    Failure::Rcode(_) | Failure::Unusable => self.next_on.servfail,
+                }
+            }
+        }
+    }
+
+    /// The best answer. A denial that another group might have known better counts only when every
+    /// group that was asked has spoken.
+    pub(super) fn conclude(self) -> Result<Kept, StoredAnswer> {
+        let doubtful = |kept: &Kept| self.failure.is_some() && self.moves_on(kept.verdict);
+        match self.best {
+            Some(ref kept) if doubtful(kept) => Err(StoredAnswer::bare(Rcode::SERVFAIL, Some(NO_REACHABLE_AUTHORITY))),
+            Some(kept) => Ok(kept),
+            None => Err(self.failure.unwrap_or(Failure::TimedOut).answer()),
+        }
+    }
+
+    fn moves_on(&self, verdict: Verdict) -> bool {
+        match verdict {
+            Verdict::Nxdomain => self.next_on.nxdomain,
+            Verdict::Nodata => self.next_on.nodata,
+            _ => false,
+        }
+    }
+}
+
+impl Failure {
+    fn answer(self) -> StoredAnswer {
+        match self {
+            Self::TimedOut | Self::Unusable => StoredAnswer::bare(Rcode::SERVFAIL, Some(NO_REACHABLE_AUTHORITY)),
+            Self::Unreachable => StoredAnswer::bare(Rcode::SERVFAIL, Some(NETWORK_ERROR)),
+            Self::Rcode(code) => StoredAnswer::bare(Rcode::new(code & 0x0f), None),
+        }
+    }
+}
+
+/// Data over NODATA over NXDOMAIN: who knows more of a name is right.
+fn rank(verdict: Verdict) -> u8 {
+    match verdict {
+        Verdict::Data => 4,
+        Verdict::Incomplete => 3,
+        Verdict::Nodata => 2,
+        Verdict::Nxdomain => 1,
+        Verdict::Lame | Verdict::Failure(_) => 0,
+    }
+}
+
+/// What those are told whose question was being asked by a task that died.
+pub(super) fn leader_lost() -> Forwarded {
+    let answer = StoredAnswer::bare(Rcode::SERVFAIL, Some(NO_REACHABLE_AUTHORITY)).into();
+    Forwarded { answer, expires: None, source: Source::Failure }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DEFAULT: NextOn = NextOn { nxdomain: false, nodata: false, servfail: true, refused: true, timeout: true };
+    const ALL: NextOn = NextOn { nxdomain: true, nodata: true, ..DEFAULT };
+
+    fn answer(verdict: Verdict) -> Outcome {
+        let rcode = if verdict == Verdict::Nxdomain { Rcode::NXDOMAIN } else { Rcode::NOERROR };
+        Outcome::Answer(Kept { answer: StoredAnswer::bare(rcode, None), verdict, lifetime: Some(5) })
+    }
+
+    /// Asks groups in turn until the tally is content; the verdict or the failure's rcode and EDE.
+    fn conclude(next_on: NextOn, outcomes: Vec<Outcome>) -> Result<Verdict, (Rcode, Option<u16>)> {
+        let mut tally = Tally::new(next_on);
+        for outcome in outcomes {
+            if !tally.wants_next(outcome) {
+                break;
+            }
+        }
+        let failed = |answer: StoredAnswer| (answer.rcode(), answer.extended_error());
+        tally.conclude().map(|kept| kept.verdict).map_err(failed)
+    }
+
+    #[test]
+    fn by_default_only_failures_move_on() {
+        assert_eq!(conclude(DEFAULT, vec![answer(Verdict::Nxdomain), answer(Verdict::Data)]), Ok(Verdict::Nxdomain));
+        for failure in
+            [Failure::TimedOut, Failure::Unreachable, Failure::Unusable, Failure::Rcode(2), Failure::Rcode(5)]
+        {
+            let outcomes = vec![Outcome::Failure(failure), answer(Verdict::Nxdomain)];
+            assert_eq!(conclude(DEFAULT, outcomes), Ok(Verdict::Nxdomain), "{failure:?}");
+        }
+    }
+
+    #[test]
+    fn the_best_of_all_asked_wins() {
+        assert_eq!(conclude(ALL, vec![answer(Verdict::Nxdomain), answer(Verdict::Data)]), Ok(Verdict::Data));
+        assert_eq!(conclude(ALL, vec![answer(Verdict::Nodata), answer(Verdict::Nxdomain)]), Ok(Verdict::Nodata));
+        assert_eq!(conclude(ALL, vec![answer(Verdict::Nxdomain), answer(Verdict::Nxdomain)]), Ok(Verdict::Nxdomain));
+    }
+
+    #[test]
+    fn a_denial_is_no_truth_while_another_group_is_silent() {
+        let doubtful = Err((Rcode::SERVFAIL, Some(22)));
+        let silent = || Outcome::Failure(Failure::TimedOut);
+        assert_eq!(conclude(ALL, vec![answer(Verdict::Nxdomain), silent()]), doubtful);
+        assert_eq!(conclude(ALL, vec![silent(), answer(Verdict::Nodata)]), doubtful);
+        assert_eq!(conclude(ALL, vec![silent(), answer(Verdict::Data)]), Ok(Verdict::Data));
+    }
+
+    #[test]
+    fn a_failure_says_what_it_knows() {
+        let alone = |failure| conclude(DEFAULT, vec![Outcome::Failure(failure)]).unwrap_err();
+        assert_eq!(alone(Failure::TimedOut), (Rcode::SERVFAIL, Some(22)));
+        assert_eq!(alone(Failure::Unreachable), (Rcode::SERVFAIL, Some(23)));
+        assert_eq!(alone(Failure::Rcode(5)), (Rcode::REFUSED, None));
+        let both = vec![Outcome::Failure(Failure::Rcode(2)), Outcome::Failure(Failure::TimedOut)];
+        assert_eq!(conclude(DEFAULT, both), Err((Rcode::SERVFAIL, None)));
+    }
+}

@@ -1,0 +1,216 @@
+//! THE LINE: a packet comes in, one call, a reply goes out.
+//!
+//! query → zone → local → pattern → cache → forward → response, and one count of what became of
+//! it. I/O is outside, time is an argument. What needs an upstream is handed back as
+//! [`Deferred`], to be finished by a task of the same worker.
+
+mod gate;
+mod resolve;
+mod tables;
+mod writer;
+
+use std::net::IpAddr;
+use std::panic::AssertUnwindSafe;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use futures_util::FutureExt;
+
+use crate::cache::{Found, Front, Memory};
+use crate::clock::Clock;
+use crate::dns::query::Rejected;
+use crate::dns::{Moment, Protocol, Query, Question, Rcode};
+use crate::forward::Forwarder;
+use crate::metrics::{Rejection, Source, WorkerSeries};
+use crate::zone::Own;
+
+use gate::Gate;
+use resolve::{Hold, Resolved, resolve};
+pub use tables::Tables;
+use writer::{Asked, Writer};
+
+/// Who asks, and how.
+#[derive(Clone, Copy, Debug)]
+pub struct Client {
+    pub address: IpAddr,
+    pub protocol: Protocol,
+    /// The listener answers everybody: it is reachable from this host or link only.
+    pub welcome: bool,
+}
+
+/// What became of a packet.
+pub enum Handled {
+    /// A reply of this length has been written.
+    Replied(usize),
+    /// The reply comes later, from [`Deferred::resolve`].
+    Deferred(Deferred),
+    /// There is nothing to answer.
+    Dropped,
+}
+
+/// One worker's line.
+pub struct Handler {
+    live: arc_swap::Cache<Arc<ArcSwap<Tables>>, Arc<Tables>>,
+    front: Front,
+    forwarder: Rc<Forwarder>,
+    gate: Gate,
+    writer: Writer,
+}
+
+impl Handler {
+    /// `worker` is this worker's index into all series, which nobody else writes to.
+    pub fn new(
+        worker: usize,
+        live: Arc<ArcSwap<Tables>>,
+        front: Front,
+        forwarder: Rc<Forwarder>,
+        series: Arc<WorkerSeries>,
+        clock: Clock,
+    ) -> Self {
+        let writer = Writer { worker, series, clock, rotation: 0 };
+        Self { live: arc_swap::Cache::new(live), front, forwarder, gate: Gate::new(), writer }
+    }
+
+    /// Answers one packet, as far as that needs nobody else. `reply` must have room for 512
+    /// octets. A panic on the way is caught, counted, and ends as SERVFAIL.
+    pub fn handle(&mut self, packet: &[u8], client: Client, now: Moment, reply: &mut [u8]) -> Handled {
+        let line = AssertUnwindSafe(|| self.line(packet, client, now, reply));
+        std::panic::catch_unwind(line).unwrap_or_else(|_| {
+            self.writer.series.panicked();
+            self.writer.reject(packet, Rejected::Reply(Rcode::SERVFAIL), reply)
+        })
+    }
+
+    fn line(&mut self, packet: &[u8], client: Client, now: Moment, reply: &mut [u8]) -> Handled {
+        let query = match Query::parse(packet) {
+            Ok(query) => query,
+            Err(rejected) => return self.writer.reject(packet, rejected, reply),
+        };
+        let tables = self.live.load();
+        let question = query.question();
+        let asked = Asked { query: &query, client, received: now };
+        if let Some((reason, answer)) = self.gate.turns_away(&query, client, tables) {
+            return self.writer.turn_away(&asked, reason, answer, reply);
+        }
+        if let Found::Hit { memory, touch } = self.front.find(question, tables.generation, now) {
+            if let Some(plan) = tables.forwarding[memory.zone].as_ref().filter(|_| touch) {
+                self.forwarder.touch(plan, question, now);
+            }
+            let series = &tables.series[memory.zone];
+            return Handled::Replied(self.writer.reply(&asked, series, &memory.answer, memory.source, now, reply));
+        }
+        if let Some(answer) = self.gate.ready(question, tables) {
+            return self.writer.ready(&asked, answer, reply);
+        }
+        let Some(zone) = tables.zones.find(question.name(), question.rtype()) else {
+            return self.writer.turn_away(&asked, Rejection::NoZone, self.gate.no_zone(), reply);
+        };
+        let Some(resolved) = own_or_known(&self.gate, &self.forwarder, &query, tables, zone, now) else {
+            let (tables, forwarder) = (Arc::clone(tables), Rc::clone(&self.forwarder));
+            return Handled::Deferred(Deferred {
+                packet: packet.into(),
+                client,
+                received: now,
+                tables,
+                zone,
+                forwarder,
+            });
+        };
+        remember(&mut self.front, question, tables.generation, zone, &resolved);
+        let Resolved { answer, source, .. } = resolved;
+        Handled::Replied(self.writer.reply(&asked, &tables.series[zone], &answer, source, now, reply))
+    }
+
+    /// Writes the reply to a question that was deferred, and returns its length.
+    pub fn finish(&mut self, finished: &Finished, now: Moment, reply: &mut [u8]) -> usize {
+        let Finished { deferred, resolved, panicked } = finished;
+        if *panicked {
+            self.writer.series.panicked();
+        }
+        let Ok(query) = Query::parse(&deferred.packet) else { return 0 };
+        let tables = &deferred.tables;
+        if self.live.load().generation == tables.generation {
+            remember(&mut self.front, query.question(), tables.generation, deferred.zone, resolved);
+        }
+        let asked = Asked { query: &query, client: deferred.client, received: deferred.received };
+        self.writer.reply(&asked, &tables.series[deferred.zone], &resolved.answer, resolved.source, now, reply)
+    }
+
+    /// Bytes that the front holds.
+    pub fn front_bytes(&self) -> usize {
+        self.front.bytes()
+    }
+}
+
+/// What the zone owns, or what was learned lately; `None` when somebody has to be asked.
+fn own_or_known(
+    gate: &Gate,
+    forwarder: &Forwarder,
+    query: &Query<'_>,
+    tables: &Tables,
+    zone: usize,
+    now: Moment,
+) -> Option<Resolved> {
+    let question = query.question();
+    if let Some(any) = gate.minimal_any(question) {
+        return Some(any);
+    }
+    match tables.zones.zone(zone).own(question.name(), question.rtype()) {
+        Own::Answer { answer, source } => Some(Resolved { answer, hold: Hold::Tables, source: source.into() }),
+        Own::Alias { .. } => None,
+        Own::Elsewhere => {
+            let plan = tables.forwarding[zone].as_ref();
+            match plan.and_then(|plan| forwarder.recall(plan, question, now)) {
+                Some(known) => Some(known.into()),
+                // Without RD nobody is to be asked (RFC 1034, section 4.3.1).
+                None if plan.is_none() || !query.recursion_desired() => Some(gate.not_asked()),
+                None => None,
+            }
+        }
+    }
+}
+
+/// Keeps an answer in the front for as long as it holds. The next hit on it counts as one of the
+/// cache if it came from an upstream.
+fn remember(front: &mut Front, question: &Question, generation: u64, zone: usize, resolved: &Resolved) {
+    let expires = match resolved.hold {
+        Hold::Tables => None,
+        Hold::Until(deadline) => Some(deadline),
+        Hold::Never => return,
+    };
+    let source = if resolved.source == Source::Forward { Source::Cache } else { resolved.source };
+    front.insert(question, generation, Memory { answer: Arc::clone(&resolved.answer), expires, source, zone });
+}
+
+/// A question that waits for an upstream, or for the end of a CNAME chain.
+pub struct Deferred {
+    packet: Box<[u8]>,
+    client: Client,
+    received: Moment,
+    tables: Arc<Tables>,
+    zone: usize,
+    forwarder: Rc<Forwarder>,
+}
+
+/// A deferred question and its answer, to be written by [`Handler::finish`].
+pub struct Finished {
+    deferred: Deferred,
+    resolved: Resolved,
+    panicked: bool,
+}
+
+impl Deferred {
+    /// Finds the answer. Ends within the budget of [`crate::forward::BUDGET`], whatever happens.
+    pub async fn resolve(self) -> Finished {
+        let resolving = async {
+            match Query::parse(&self.packet) {
+                Ok(query) => resolve(&self.tables, &self.forwarder, query.question()).await,
+                Err(_) => Resolved::failure(),
+            }
+        };
+        let caught = AssertUnwindSafe(resolving).catch_unwind().await;
+        let panicked = caught.is_err();
+        Finished { resolved: caught.unwrap_or_else(|_| Resolved::failure()), deferred: self, panicked }
+    }
+}

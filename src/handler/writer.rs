@@ -1,0 +1,90 @@
+//! Writes replies and counts them: the one place where a question's outcome is recorded.
+
+use std::sync::Arc;
+
+use super::{Client, Handled};
+use crate::clock::Clock;
+use crate::dns::query::Rejected;
+use crate::dns::response::{is_truncated, write_answer, write_rejection};
+use crate::dns::{Moment, Query, Rcode, StoredAnswer};
+use crate::metrics::{Outcome, Rejection, Source, WorkerSeries, ZoneSeries};
+
+/// A question that gets its reply now.
+pub(super) struct Asked<'q> {
+    pub(super) query: &'q Query<'q>,
+    pub(super) client: Client,
+    pub(super) received: Moment,
+}
+
+pub(super) struct Writer {
+    pub(super) worker: usize,
+    pub(super) series: Arc<WorkerSeries>,
+    pub(super) clock: Clock,
+    /// Where the next run of addresses begins.
+    pub(super) rotation: usize,
+}
+
+impl Writer {
+    /// The answer of a zone.
+    pub(super) fn reply(
+        &mut self,
+        asked: &Asked<'_>,
+        zone: &ZoneSeries,
+        answer: &StoredAnswer,
+        source: Source,
+        now: Moment,
+        out: &mut [u8],
+    ) -> usize {
+        self.rotation = self.rotation.wrapping_add(1);
+        let protocol = asked.client.protocol;
+        let length = write_answer(asked.query, answer, now, self.rotation, protocol.size_limit(asked.query), out);
+        if is_truncated(out) {
+            self.series.truncated();
+        }
+        let elapsed = self.clock.now().since(asked.received);
+        let rtype = asked.query.question().rtype();
+        zone.record(self.worker, &Outcome { rtype, protocol, rcode: answer.rcode(), source, elapsed });
+        length
+    }
+
+    /// The answer to a question that no zone is asked for.
+    pub(super) fn turn_away(
+        &self,
+        asked: &Asked<'_>,
+        reason: Rejection,
+        answer: &StoredAnswer,
+        out: &mut [u8],
+    ) -> Handled {
+        self.series.rejected(reason);
+        self.fixed(asked, answer, out)
+    }
+
+    /// The answer to the readiness check, which is in no zone's series.
+    pub(super) fn ready(&self, asked: &Asked<'_>, answer: &StoredAnswer, out: &mut [u8]) -> Handled {
+        self.series.ready_check();
+        self.fixed(asked, answer, out)
+    }
+
+    /// The reaction to a packet that is no query.
+    pub(super) fn reject(&self, packet: &[u8], rejected: Rejected, out: &mut [u8]) -> Handled {
+        match rejected {
+            Rejected::Drop => {
+                self.series.rejected(Rejection::NoQuery);
+                Handled::Dropped
+            }
+            Rejected::Reply(rcode) => {
+                match rcode {
+                    Rcode::FORMERR => self.series.rejected(Rejection::Malformed),
+                    Rcode::NOTIMP => self.series.rejected(Rejection::NotImplemented),
+                    _ => {}
+                }
+                Handled::Replied(write_rejection(packet, rcode, out))
+            }
+        }
+    }
+
+    fn fixed(&self, asked: &Asked<'_>, answer: &StoredAnswer, out: &mut [u8]) -> Handled {
+        let limit = asked.client.protocol.size_limit(asked.query);
+        Handled::Replied(write_answer(asked.query, answer, asked.received, 0, limit, out))
+    }
+}

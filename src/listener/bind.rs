@@ -1,0 +1,166 @@
+//! Opens the listening sockets.
+
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
+
+use nix::sys::socket::{setsockopt, sockopt};
+use socket2::{Domain, Protocol, Socket, Type};
+
+/// Bytes that a UDP socket may hold in either direction: some 15,000 questions while a worker is
+/// held up. The kernel's own limit applies where it may not be passed.
+const UDP_BUFFER: usize = 4 << 20;
+/// TCP connections that wait to be accepted.
+const BACKLOG: i32 = 1024;
+
+/// One worker's sockets for one listen address.
+#[derive(Debug)]
+pub struct Sockets {
+    pub address: SocketAddr,
+    pub udp: UdpSocket,
+    pub tcp: TcpListener,
+}
+
+impl Sockets {
+    /// The same kernel sockets under new descriptors.
+    ///
+    /// # Errors
+    /// When the process has no descriptors left.
+    pub fn duplicate(&self) -> io::Result<Self> {
+        Ok(Self { address: self.address, udp: self.udp.try_clone()?, tcp: self.tcp.try_clone()? })
+    }
+}
+
+/// A listen address that could not be had.
+#[derive(Debug)]
+pub struct BindError {
+    address: SocketAddr,
+    protocol: &'static str,
+    error: io::Error,
+}
+
+impl fmt::Display for BindError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { address, protocol, error } = self;
+        write!(f, "cannot listen on {address} ({protocol}): {error}")?;
+        match error.kind() {
+            io::ErrorKind::AddrInUse => {
+                write!(f, "; stop what serves there (`ss -lnp 'sport = :{}'` shows it) ", address.port())?;
+                f.write_str("or change [server] listen")
+            }
+            io::ErrorKind::PermissionDenied => {
+                f.write_str("; ports below 1024 need CAP_NET_BIND_SERVICE, or choose another in [server] listen")
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for BindError {}
+
+/// Opens one pair of sockets for each worker.
+///
+/// # Errors
+/// [`BindError`] when the address is taken by another process or may not be used.
+pub fn open(address: SocketAddr, workers: usize) -> Result<Vec<Sockets>, BindError> {
+    let failed = |protocol| move |error| BindError { address, protocol, error };
+    // SO_REUSEPORT would let a second instance of the same user share the address unseen.
+    drop(udp(address, false).map_err(failed("UDP"))?);
+    (0..workers)
+        .map(|_| {
+            let udp = udp(address, true).map_err(failed("UDP"))?;
+            let tcp = tcp(address).map_err(failed("TCP"))?;
+            Ok(Sockets { address, udp, tcp })
+        })
+        .collect()
+}
+
+/// Whether whoever reaches this address is on this host or link, and needs no leave to ask.
+pub fn is_welcoming(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => v4.is_loopback() || v4.is_link_local(),
+        IpAddr::V6(v6) => v6.is_loopback() || v6.is_unicast_link_local(),
+    }
+}
+
+fn udp(address: SocketAddr, shared: bool) -> io::Result<UdpSocket> {
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    prepare(&socket, address, shared)?;
+    // More than net.core.rmem_max needs CAP_NET_ADMIN; without it, as much as is allowed.
+    if setsockopt(&socket, sockopt::RcvBufForce, &UDP_BUFFER).is_err() {
+        socket.set_recv_buffer_size(UDP_BUFFER)?;
+    }
+    if setsockopt(&socket, sockopt::SndBufForce, &UDP_BUFFER).is_err() {
+        socket.set_send_buffer_size(UDP_BUFFER)?;
+    }
+    // On a wildcard address the kernel has to say which address was asked, so that the reply can
+    // leave from it.
+    match address.ip() {
+        IpAddr::V4(v4) if v4.is_unspecified() => setsockopt(&socket, sockopt::Ipv4PacketInfo, &true)?,
+        IpAddr::V6(v6) if v6.is_unspecified() => setsockopt(&socket, sockopt::Ipv6RecvPacketInfo, &true)?,
+        _ => {}
+    }
+    socket.bind(&address.into())?;
+    Ok(socket.into())
+}
+
+fn tcp(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    prepare(&socket, address, true)?;
+    // Connections of a predecessor in TIME_WAIT must not keep us from listening.
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+fn prepare(socket: &Socket, address: SocketAddr, shared: bool) -> io::Result<()> {
+    socket.set_nonblocking(true)?;
+    socket.set_reuse_port(shared)?;
+    // The address may come to the node only after us.
+    match address {
+        SocketAddr::V4(_) => socket.set_freebind_v4(true),
+        SocketAddr::V6(_) => {
+            // 0.0.0.0 and [::] are two listeners.
+            socket.set_only_v6(true)?;
+            socket.set_freebind_v6(true)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_worker_has_its_own_sockets_and_a_second_instance_has_none() {
+        let first = open("127.0.0.1:0".parse().unwrap(), 1).unwrap();
+        let address = first[0].udp.local_addr().unwrap();
+        let error = open(address, 2).unwrap_err().to_string();
+        let port = address.port();
+        assert_eq!(
+            error,
+            format!(
+                "cannot listen on {address} (UDP): Address already in use (os error 98); stop what serves there \
+                 (`ss -lnp 'sport = :{port}'` shows it) or change [server] listen"
+            )
+        );
+        drop(first);
+        assert_eq!(open(address, 2).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn an_address_that_is_not_on_the_node_yet_can_be_bound() {
+        assert!(open("169.254.20.10:35353".parse().unwrap(), 1).is_ok());
+    }
+
+    #[test]
+    fn loopback_and_link_local_listeners_welcome_everybody() {
+        for address in ["127.0.0.1", "169.254.20.10", "::1", "fe80::1"] {
+            assert!(is_welcoming(address.parse().unwrap()), "{address}");
+        }
+        for address in ["0.0.0.0", "10.0.0.1", "fd00::a", "192.0.2.1", "::"] {
+            assert!(!is_welcoming(address.parse().unwrap()), "{address}");
+        }
+    }
+}

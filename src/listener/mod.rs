@@ -1,0 +1,13 @@
+//! Where packets come in and go out: sockets, batches, connections, and the workers that own them.
+//!
+//! One worker is one thread with one runtime and one socket of its own for each listen address.
+//! The kernel spreads clients over the workers' sockets; nothing is handed from worker to worker.
+
+mod bind;
+mod datagrams;
+mod tcp;
+mod udp;
+mod worker;
+
+pub use bind::{BindError, Sockets, is_welcoming, open};
+pub use worker::{Limits, Start, Worker};

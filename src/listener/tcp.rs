@@ -1,0 +1,225 @@
+//! Connections (RFC 7766): pipelined questions, answers in the order they are found, and an end to
+//! whoever holds a connection without using it.
+
+use std::io;
+use std::net::TcpListener;
+use std::rc::Rc;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{ReadHalf, WriteHalf};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::{OwnedSemaphorePermit, TryAcquireError};
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::bind::is_welcoming;
+use super::worker::Context;
+use crate::dns::Protocol;
+use crate::handler::{Client, Deferred, Handled};
+
+/// Questions of one connection that may wait for upstreams at once; then reading stops.
+const PIPELINED: usize = 128;
+/// Octets read at once.
+const READ: usize = 4096;
+/// The two-octet length in front of each message (RFC 1035, section 4.2.2).
+const PREFIX: usize = 2;
+/// Room for a reply of any length and its prefix.
+const REPLY: usize = PREFIX + u16::MAX as usize;
+
+/// Accepts connections until the worker is told to stop.
+///
+/// # Errors
+/// When the runtime cannot watch the socket.
+pub(super) async fn serve(listener: TcpListener, context: Rc<Context>) -> io::Result<()> {
+    let welcome = is_welcoming(listener.local_addr()?.ip());
+    let listener = tokio::net::TcpListener::from_std(listener)?;
+    let mut stop = context.stop.clone();
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            _ = stop.wait_for(|&stop| stop) => return Ok(()),
+            accepted = listener.accept() => accepted,
+        };
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
+            // The connection is gone already, or descriptors have run out: either way the next may
+            // be fine, and a short breath keeps the second from spinning.
+            Err(_) => {
+                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+                continue;
+            }
+        };
+        match std::sync::Arc::clone(&context.connections).try_acquire_owned() {
+            Ok(permit) => {
+                context.series.tcp_accepted();
+                let client = Client { address: peer.ip(), protocol: Protocol::Tcp, welcome };
+                context.spawn(Connection::serve(stream, client, permit, Rc::clone(&context)));
+            }
+            Err(TryAcquireError::NoPermits | TryAcquireError::Closed) => context.series.tcp_refused(),
+        }
+    }
+}
+
+struct Connection {
+    client: Client,
+    context: Rc<Context>,
+    /// Octets read and not yet handled.
+    input: Vec<u8>,
+    /// When the first octet of a message came that is not whole yet.
+    message_began: Option<Instant>,
+    /// When there was last something to do.
+    last_used: Instant,
+    waiting: usize,
+    replies: UnboundedSender<Vec<u8>>,
+}
+
+/// What ended a wait.
+enum Event {
+    Read(io::Result<usize>),
+    Reply(Vec<u8>),
+    TooLate,
+    Stop,
+}
+
+impl Connection {
+    async fn serve(mut stream: TcpStream, client: Client, permit: OwnedSemaphorePermit, context: Rc<Context>) {
+        // Small answers must not wait for the acknowledgement of earlier ones.
+        let _ = stream.set_nodelay(true);
+        let (reader, writer) = stream.split();
+        let (replies, arriving) = unbounded_channel();
+        let connection = Self {
+            client,
+            context,
+            input: Vec::with_capacity(READ),
+            message_began: None,
+            last_used: Instant::now(),
+            waiting: 0,
+            replies,
+        };
+        // An error means that the client is gone.
+        let _ = connection.run(reader, writer, arriving).await;
+        drop(permit);
+    }
+
+    async fn run(
+        mut self,
+        mut reader: ReadHalf<'_>,
+        mut writer: WriteHalf<'_>,
+        mut arriving: UnboundedReceiver<Vec<u8>>,
+    ) -> io::Result<()> {
+        let mut stop = self.context.stop.clone();
+        let mut reading = true;
+        while reading || self.waiting > 0 {
+            let deadline = self.deadline();
+            let event = tokio::select! {
+                biased;
+                Some(reply) = arriving.recv() => Event::Reply(reply),
+                read = reader.read_buf(&mut self.input), if reading && self.waiting < PIPELINED => Event::Read(read),
+                () = sleep_until(deadline), if reading => Event::TooLate,
+                _ = stop.wait_for(|&stop| stop), if reading => Event::Stop,
+            };
+            match event {
+                Event::Reply(first) => {
+                    let mut output = first;
+                    self.waiting -= 1;
+                    while let Ok(reply) = arriving.try_recv() {
+                        output.extend_from_slice(&reply);
+                        self.waiting -= 1;
+                    }
+                    self.write(&mut writer, &output).await?;
+                }
+                // The client has said all it has to say, and may still be listening.
+                Event::Read(Ok(0)) | Event::Stop => reading = false,
+                Event::Read(read) => {
+                    read?;
+                    let output = self.handle_messages();
+                    self.write(&mut writer, &output).await?;
+                }
+                Event::TooLate => {
+                    self.context.series.tcp_timed_out();
+                    reading = false;
+                }
+            }
+        }
+        writer.shutdown().await
+    }
+
+    /// Until when the client has to send something.
+    fn deadline(&self) -> Instant {
+        let limits = &self.context.limits;
+        match self.message_began {
+            Some(began) => began + limits.tcp_read,
+            // A connection with questions under way is in use.
+            None if self.waiting > 0 => Instant::now() + limits.tcp_idle,
+            None => self.last_used + limits.tcp_idle,
+        }
+    }
+
+    /// Runs the line over every whole message, and returns the replies that are there at once.
+    fn handle_messages(&mut self) -> Vec<u8> {
+        let context = Rc::clone(&self.context);
+        let mut output = Vec::new();
+        let mut at = 0;
+        let mut reply = context.reply_buffer.borrow_mut();
+        reply.resize(REPLY, 0);
+        while let Some((prefix, rest)) = self.input[at..].split_first_chunk::<PREFIX>() {
+            let length = usize::from(u16::from_be_bytes(*prefix));
+            let Some(message) = rest.get(..length) else { break };
+            let now = context.clock.now();
+            let handled = context.handler.borrow_mut().handle(message, self.client, now, &mut reply[PREFIX..]);
+            match handled {
+                Handled::Replied(length) => output.extend_from_slice(framed(&mut reply, length)),
+                Handled::Deferred(deferred) => {
+                    self.waiting += 1;
+                    self.reply_later(deferred);
+                }
+                Handled::Dropped => {}
+            }
+            at += PREFIX + length;
+        }
+        if at > 0 {
+            self.input.drain(..at);
+            self.last_used = Instant::now();
+            self.message_began = None;
+        }
+        if !self.input.is_empty() {
+            self.message_began.get_or_insert_with(Instant::now);
+        }
+        output
+    }
+
+    fn reply_later(&self, deferred: Deferred) {
+        let (replies, context) = (self.replies.clone(), Rc::clone(&self.context));
+        self.context.spawn(async move {
+            let finished = deferred.resolve().await;
+            let mut reply = context.reply_buffer.borrow_mut();
+            reply.resize(REPLY, 0);
+            let now = context.clock.now();
+            let length = context.handler.borrow_mut().finish(&finished, now, &mut reply[PREFIX..]);
+            // The connection may be gone by now.
+            let _ = replies.send(framed(&mut reply, length).to_vec());
+        });
+    }
+
+    async fn write(&mut self, writer: &mut WriteHalf<'_>, output: &[u8]) -> io::Result<()> {
+        if output.is_empty() {
+            return Ok(());
+        }
+        self.last_used = Instant::now();
+        // A client that does not read what it asked for is not waited for.
+        match timeout(self.context.limits.tcp_read, writer.write_all(output)).await {
+            Ok(written) => written,
+            Err(_) => {
+                self.context.series.tcp_timed_out();
+                Err(io::ErrorKind::TimedOut.into())
+            }
+        }
+    }
+}
+
+/// Puts the length in front of a reply that begins behind the prefix.
+fn framed(buffer: &mut [u8], length: usize) -> &[u8] {
+    let prefix = u16::try_from(length).unwrap_or(0);
+    buffer[..PREFIX].copy_from_slice(&prefix.to_be_bytes());
+    &buffer[..PREFIX + length]
+}

@@ -1,0 +1,177 @@
+//! A worker: one thread, one runtime, its own sockets, its own line.
+
+use std::cell::RefCell;
+use std::convert::Infallible;
+use std::future::Future;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::task::{JoinSet, LocalSet};
+use tokio::time::{MissedTickBehavior, interval, timeout};
+
+use super::bind::Sockets;
+use super::{tcp, udp};
+use crate::cache::Front;
+use crate::clock::Clock;
+use crate::forward::{Forwarder, Shared};
+use crate::handler::{Handler, Tables};
+use crate::metrics::WorkerSeries;
+use crate::upstream;
+
+/// How often a worker shows that it is alive; `/health` allows a second.
+const BEAT: Duration = Duration::from_millis(250);
+
+/// How long a worker that failed rests before it starts again.
+const RESTART_PAUSE: Duration = Duration::from_millis(50);
+
+/// Bounds on what clients may hold, and for how long.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    pub tcp_idle: Duration,
+    pub tcp_read: Duration,
+    /// How long answers may be late at a stop.
+    pub drain: Duration,
+}
+
+/// What a worker starts with. All workers share what stands behind an `Arc`.
+#[derive(Clone)]
+pub struct Start {
+    /// Which worker this is, from 0.
+    pub index: usize,
+    pub tables: Arc<ArcSwap<Tables>>,
+    pub shared: Arc<Shared>,
+    pub series: Arc<WorkerSeries>,
+    pub clock: Clock,
+    /// Bytes that this worker's front may hold.
+    pub front_bytes: usize,
+    /// One permit for each TCP connection, over all workers.
+    pub connections: Arc<Semaphore>,
+    pub limits: Limits,
+    /// Becomes true when the worker is to finish what it has and end.
+    pub stop: watch::Receiver<bool>,
+}
+
+/// A running worker.
+#[derive(Debug)]
+pub struct Worker {
+    thread: JoinHandle<()>,
+}
+
+/// What the tasks of one worker share.
+pub(super) struct Context {
+    pub(super) handler: RefCell<Handler>,
+    pub(super) series: Arc<WorkerSeries>,
+    pub(super) clock: Clock,
+    pub(super) connections: Arc<Semaphore>,
+    pub(super) limits: Limits,
+    pub(super) stop: watch::Receiver<bool>,
+    /// Where replies over TCP are written before they are copied out.
+    pub(super) reply_buffer: RefCell<Vec<u8>>,
+    /// Held by every task, so that the worker knows when the last one has ended.
+    busy: mpsc::Sender<Infallible>,
+}
+
+impl Context {
+    /// Runs a task on this worker that a stop waits for.
+    pub(super) fn spawn(&self, task: impl Future<Output = ()> + 'static) {
+        let busy = self.busy.clone();
+        tokio::task::spawn_local(async move {
+            task.await;
+            drop(busy);
+        });
+    }
+}
+
+impl Worker {
+    /// Starts a worker on its sockets. Should its thread panic, it is counted and started again on
+    /// the same sockets.
+    ///
+    /// # Errors
+    /// When the thread cannot be started.
+    pub fn start(start: Start, sockets: Vec<Sockets>) -> io::Result<Self> {
+        let name = format!("worker-{}", start.index);
+        let thread = std::thread::Builder::new().name(name).spawn(move || {
+            loop {
+                let (start, duplicates) = (start.clone(), sockets.iter().map(Sockets::duplicate).collect());
+                let (series, index) = (Arc::clone(&start.series), start.index);
+                let run = std::panic::AssertUnwindSafe(|| run(start, duplicates));
+                match std::panic::catch_unwind(run) {
+                    Ok(Ok(())) => return,
+                    Ok(Err(error)) => tracing::error!(worker = index, %error, "worker failed; starting it again"),
+                    Err(_) => tracing::error!(worker = index, "worker panicked; starting it again"),
+                }
+                series.restarted();
+                // A cause that stays must not become a busy loop.
+                std::thread::park_timeout(RESTART_PAUSE);
+            }
+        })?;
+        Ok(Self { thread })
+    }
+
+    /// Waits until the worker has ended.
+    pub fn join(self) {
+        // The thread catches its own panics.
+        let _ = self.thread.join();
+    }
+}
+
+fn run(start: Start, sockets: io::Result<Vec<Sockets>>) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
+    LocalSet::new().block_on(&runtime, serve(start, sockets?))
+}
+
+async fn serve(start: Start, sockets: Vec<Sockets>) -> io::Result<()> {
+    let exchange = Rc::new(upstream::Sockets::default());
+    let forwarder = Rc::new(Forwarder::new(Rc::clone(&exchange) as Rc<_>, start.shared, start.clock));
+    let front = Front::new(start.front_bytes);
+    let series = Arc::clone(&start.series);
+    let handler = Handler::new(start.index, Arc::clone(&start.tables), front, forwarder, series, start.clock);
+    let (busy, mut idle) = mpsc::channel(1);
+    let context = Rc::new(Context {
+        handler: RefCell::new(handler),
+        series: start.series,
+        clock: start.clock,
+        connections: start.connections,
+        limits: start.limits,
+        stop: start.stop,
+        reply_buffer: RefCell::default(),
+        busy,
+    });
+    let mut loops = JoinSet::new();
+    for Sockets { udp, tcp, .. } in sockets {
+        loops.spawn_local(udp::serve(udp, Rc::clone(&context)));
+        loops.spawn_local(tcp::serve(tcp, Rc::clone(&context)));
+    }
+    let beat = tokio::task::spawn_local(beat(Arc::clone(&context.series), start.clock, start.tables, exchange));
+    while let Some(ended) = loops.join_next().await {
+        // A loop that panicked takes the worker with it, which is started again whole.
+        ended.map_err(io::Error::other)??;
+    }
+    let drain = context.limits.drain;
+    drop(context);
+    // Ends when the last task has dropped its end, which also says that all replies are sent.
+    let _ = timeout(drain, idle.recv()).await;
+    beat.abort();
+    Ok(())
+}
+
+/// Shows that the worker goes round, and closes sockets towards servers that a reload left out.
+async fn beat(series: Arc<WorkerSeries>, clock: Clock, tables: Arc<ArcSwap<Tables>>, exchange: Rc<upstream::Sockets>) {
+    let mut ticks = interval(BEAT);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut generation = tables.load().generation;
+    loop {
+        ticks.tick().await;
+        series.beat(clock.now());
+        let live = tables.load();
+        if live.generation != generation {
+            generation = live.generation;
+            exchange.keep_only(|address| live.servers().any(|server| server.address == address));
+        }
+    }
+}

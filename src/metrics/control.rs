@@ -1,0 +1,50 @@
+//! What changes seldom: through the `metrics` crate, and so encoded by its exporter.
+
+use metrics::{Counter, Gauge, Recorder, counter, describe_counter, describe_gauge, gauge, with_local_recorder};
+
+/// Handles on the process-wide series. Those that mirror a figure kept elsewhere are set at the
+/// scrape.
+pub struct Control {
+    pub cache_entries: Gauge,
+    pub cache_bytes: Gauge,
+    pub cache_evictions: Counter,
+    /// Answers that were not cached because the queue to the cache was full.
+    pub cache_dropped_writes: Counter,
+    pub in_flight: Gauge,
+    pub tcp_open: Gauge,
+    pub reloads_good: Counter,
+    pub reloads_bad: Counter,
+    /// 1 while the last reload was good.
+    pub config_current: Gauge,
+}
+
+impl Control {
+    /// Registers every series, at zero.
+    pub(super) fn register(recorder: &dyn Recorder) -> Self {
+        with_local_recorder(recorder, || {
+            describe_gauge!("zerohop_build_info", "1, with the version as a label.");
+            gauge!("zerohop_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+            describe_gauge!("zerohop_cache_entries", "Answers in the cache.");
+            describe_gauge!("zerohop_cache_bytes", "Bytes that the answers in the cache are weighed at.");
+            describe_counter!("zerohop_cache_evictions_total", "Answers that made room for others.");
+            describe_counter!("zerohop_cache_dropped_writes_total", "Answers not cached: the queue was full.");
+            describe_gauge!("zerohop_questions_in_flight", "Questions being asked upstream.");
+            describe_gauge!("zerohop_tcp_connections_open", "TCP connections of clients.");
+            describe_counter!("zerohop_reloads_total", "Reloads of the configuration, by result.");
+            describe_gauge!("zerohop_config_current", "1 while the configuration file is what is served.");
+            let control = Self {
+                cache_entries: gauge!("zerohop_cache_entries"),
+                cache_bytes: gauge!("zerohop_cache_bytes"),
+                cache_evictions: counter!("zerohop_cache_evictions_total"),
+                cache_dropped_writes: counter!("zerohop_cache_dropped_writes_total"),
+                in_flight: gauge!("zerohop_questions_in_flight"),
+                tcp_open: gauge!("zerohop_tcp_connections_open"),
+                reloads_good: counter!("zerohop_reloads_total", "result" => "success"),
+                reloads_bad: counter!("zerohop_reloads_total", "result" => "failure"),
+                config_current: gauge!("zerohop_config_current"),
+            };
+            control.config_current.set(1.0);
+            control
+        })
+    }
+}

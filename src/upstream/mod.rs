@@ -1,0 +1,83 @@
+//! Servers that are asked: who they are, in what order, and one question to one of them.
+
+mod group;
+mod matching;
+mod resolv_conf;
+mod sockets;
+mod tcp;
+mod udp;
+
+use std::fmt;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+
+pub use crate::config::Transport;
+use crate::dns::Question;
+use crate::metrics::ServerSeries;
+
+pub use group::Group;
+pub use resolv_conf::nameservers;
+pub use sockets::Sockets;
+
+/// One upstream server, shared by all workers.
+#[derive(Debug)]
+pub struct Server {
+    pub address: SocketAddr,
+    pub transport: Transport,
+    /// Whether its AD bit is believed.
+    pub trusted: bool,
+    pub series: Arc<ServerSeries>,
+}
+
+impl fmt::Display for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.transport {
+            Transport::Udp => write!(f, "{}", self.address),
+            Transport::Tcp => write!(f, "tcp://{}", self.address),
+        }
+    }
+}
+
+/// Why asking a server gave no reply. How long to wait is the caller's business, who drops the
+/// exchange.
+#[derive(Debug)]
+pub enum ExchangeError {
+    /// The network said so: refused, unreachable, reset.
+    Network(std::io::Error),
+    /// The connection ended before a reply.
+    Closed,
+}
+
+impl fmt::Display for ExchangeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Network(error) => write!(f, "{error}"),
+            Self::Closed => f.write_str("the connection was closed before the reply"),
+        }
+    }
+}
+
+impl std::error::Error for ExchangeError {}
+
+impl From<std::io::Error> for ExchangeError {
+    fn from(error: std::io::Error) -> Self {
+        Self::Network(error)
+    }
+}
+
+/// What comes of an exchange: the whole reply, undecoded.
+pub type Exchanged<'a> = Pin<Box<dyn Future<Output = Result<Vec<u8>, ExchangeError>> + 'a>>;
+
+/// One question to one server: the only seam between the line and the network, so that tests can
+/// stand in for the network.
+pub trait Exchange {
+    /// Asks once. A reply is handed back only if its ID, question and sender are those of the
+    /// query; anything else is dropped and waiting goes on. A truncated UDP reply is not handed
+    /// back: the question has been asked again over TCP (RFC 7766, section 5).
+    ///
+    /// # Errors
+    /// [`ExchangeError`] when the network says that no reply will come.
+    fn exchange<'a>(&'a self, server: &'a Arc<Server>, question: &'a Question) -> Exchanged<'a>;
+}

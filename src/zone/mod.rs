@@ -1,0 +1,165 @@
+//! Which zone a name is in, and what we own there: records, wildcards and patterns.
+//!
+//! All answers but those of patterns and DNAMEs are built once, when the configuration is read; a
+//! question then costs a few hash lookups and the clone of an [`Arc`].
+
+mod local;
+mod pattern;
+mod render;
+mod reverse;
+mod rrset;
+mod soa;
+mod suffix;
+mod table;
+
+use std::sync::Arc;
+
+use crate::config::{self, Forward, OtherTypes};
+use crate::dns::stored_answer::StoredAnswer;
+use crate::dns::{Name, Rcode, Record, RecordType};
+
+use local::{Found, Local, RrSets};
+use pattern::Patterns;
+use soa::Denials;
+pub use table::{Unfit, ZoneTable};
+
+/// One zone, ready to answer.
+#[derive(Debug)]
+pub struct Zone {
+    name: Name,
+    forward: Option<Forward>,
+    /// Whether a type that an owned name lacks is asked upstream.
+    forwards_other_types: bool,
+    local: Local,
+    patterns: Patterns,
+    denials: Denials,
+}
+
+/// What a zone owns of a question.
+#[derive(Debug)]
+pub enum Own {
+    /// A finished answer: records, NODATA, NXDOMAIN, or a pattern's response code.
+    Answer { answer: Arc<StoredAnswer>, source: OwnSource },
+    /// A CNAME for the caller to follow. `answer` holds it alone, or behind the DNAME it comes from.
+    Alias { answer: Arc<StoredAnswer>, target: Name, source: OwnSource },
+    /// Not ours: the cache, then the upstream.
+    Elsewhere,
+}
+
+/// What owned the name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OwnSource {
+    /// A record, a wildcard, or the zone itself.
+    Record,
+    /// A `[[zone.match]]`.
+    Pattern,
+}
+
+impl Zone {
+    /// Builds everything that can be answered without a pattern. `reverse` are PTR records that
+    /// other records imply; a name with records of its own keeps only those.
+    ///
+    /// # Errors
+    /// The owner and type whose records do not fit into one message.
+    fn build(zone: &config::Zone, reverse: &[Record]) -> Result<Self, (Name, RecordType)> {
+        let soa = soa::of_zone(zone);
+        // A zone that is owned whole has a SOA at its apex (RFC 1034, section 4.2.1); one that only
+        // overrides names has what its records say.
+        let implied = (zone.forward.is_none() && soa.synthesised).then_some(&soa.record);
+        let mut records: Vec<&Record> = zone.records.iter().chain(implied).collect();
+        let explicit = records.len();
+        records.extend(reverse);
+        Ok(Self {
+            name: zone.name.clone(),
+            forward: zone.forward.clone(),
+            forwards_other_types: zone.forward.is_some() && zone.other_types == OtherTypes::Forward,
+            local: Local::build(&zone.name, &records[..explicit], &records[explicit..])?,
+            patterns: Patterns::build(&zone.patterns),
+            denials: Denials::build(&zone.name, &soa.record),
+        })
+    }
+
+    /// The suffix.
+    pub fn name(&self) -> &Name {
+        &self.name
+    }
+
+    /// Where names that are not ours are asked; `None` when we own the whole zone.
+    pub fn forward(&self) -> Option<&Forward> {
+        self.forward.as_ref()
+    }
+
+    /// What we own of this question, without asking anybody. `qname` is a name within the zone, in
+    /// lower-case wire form. Allocates only for aliases and for patterns that match.
+    pub fn own(&self, qname: &[u8], rtype: RecordType) -> Own {
+        let found = self.local.find(qname);
+        match found {
+            Found::Sets(sets) => return self.of_sets(sets, rtype),
+            Found::Dname(dname) => return dname.synthesise(qname, rtype),
+            Found::Cut(sets) if rtype == RecordType::DS => return self.of_sets(sets, rtype),
+            Found::EmptyNonTerminal | Found::Cut(_) | Found::BelowCut | Found::Nothing => {}
+        }
+        if let Some(own) = self.of_patterns(qname, rtype) {
+            return own;
+        }
+        if self.forward.is_some() {
+            return Own::Elsewhere;
+        }
+        record(match found {
+            Found::EmptyNonTerminal => &self.denials.nodata,
+            // No referrals: to those we would have to be the servers of a delegating zone.
+            Found::Cut(_) | Found::BelowCut => &self.denials.refused,
+            _ => &self.denials.nxdomain,
+        })
+    }
+
+    fn of_sets(&self, sets: &RrSets, rtype: RecordType) -> Own {
+        if let Some(set) = sets.get(rtype) {
+            return record(&set.answer);
+        }
+        if let Some((alias, target)) = sets.alias() {
+            return Own::Alias { answer: Arc::clone(alias), target: target.clone(), source: OwnSource::Record };
+        }
+        self.lacking(OwnSource::Record)
+    }
+
+    /// The answer for a type that an owned name does not have.
+    fn lacking(&self, source: OwnSource) -> Own {
+        if self.forwards_other_types {
+            return Own::Elsewhere;
+        }
+        Own::Answer { answer: Arc::clone(&self.denials.nodata), source }
+    }
+
+    fn of_patterns(&self, qname: &[u8], rtype: RecordType) -> Option<Own> {
+        let source = OwnSource::Pattern;
+        self.patterns.first(qname, |reaction, ttl, text, regex| match reaction {
+            config::Reaction::Rcode(Rcode::NOERROR) => {
+                Some(Own::Answer { answer: Arc::clone(&self.denials.nodata), source })
+            }
+            config::Reaction::Rcode(Rcode::NXDOMAIN) => {
+                Some(Own::Answer { answer: Arc::clone(&self.denials.nxdomain), source })
+            }
+            config::Reaction::Rcode(rcode) => {
+                Some(Own::Answer { answer: Arc::new(StoredAnswer::bare(*rcode, None)), source })
+            }
+            config::Reaction::Answer(templates) => {
+                let records = render::expand(templates, regex, text, &self.name)?;
+                if let Some(answer) = render::answer(&records, rtype, ttl)? {
+                    return Some(Own::Answer { answer, source });
+                }
+                match render::answer(&records, RecordType::CNAME, ttl)? {
+                    Some(answer) => Some(Own::Alias { target: render::alias_target(&records)?, answer, source }),
+                    None => Some(self.lacking(source)),
+                }
+            }
+        })
+    }
+}
+
+fn record(answer: &Arc<StoredAnswer>) -> Own {
+    Own::Answer { answer: Arc::clone(answer), source: OwnSource::Record }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,91 @@
+//! From a name to its zone: the longest configured suffix.
+
+use std::fmt;
+
+use crate::config;
+use crate::dns::name::{label_count, suffixes};
+use crate::dns::{Name, RecordType};
+
+use super::suffix::SuffixMap;
+use super::{Zone, reverse};
+
+/// All zones, found by suffix. The index of a zone is its place in the configuration.
+#[derive(Debug)]
+pub struct ZoneTable {
+    zones: Box<[Zone]>,
+    index: SuffixMap<Name, usize>,
+}
+
+/// Records of one owner and type that do not fit into one message of 65,535 octets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unfit {
+    pub zone: Name,
+    pub owner: Name,
+    pub rtype: RecordType,
+}
+
+impl fmt::Display for Unfit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { zone, owner, rtype } = self;
+        write!(f, "zone {zone}: the {rtype} records of {owner} do not fit into one DNS message of 65,535 octets")
+    }
+}
+
+impl std::error::Error for Unfit {}
+
+impl ZoneTable {
+    /// Builds all zones. If two have the same name, the first stands.
+    ///
+    /// # Errors
+    /// The first records that could never be sent.
+    pub fn build(zones: &[config::Zone]) -> Result<Self, Unfit> {
+        let mut index = SuffixMap::new();
+        for (place, zone) in zones.iter().enumerate() {
+            index.entry(zone.name.clone(), label_count(zone.name.wire()), || place);
+        }
+        let reverse = reverse::records(zones, |name| find(&index, name, RecordType::PTR));
+        let build = |(zone, reverse): (&config::Zone, _)| {
+            Zone::build(zone, reverse).map_err(|(owner, rtype)| Unfit { zone: zone.name.clone(), owner, rtype })
+        };
+        let zones = zones.iter().zip(reverse.iter().map(Vec::as_slice)).map(build).collect::<Result<_, _>>()?;
+        Ok(Self { zones, index })
+    }
+
+    /// The zone that answers for `qname` (lower-case wire form): the longest configured suffix on
+    /// label boundaries.
+    pub fn find(&self, qname: &[u8], rtype: RecordType) -> Option<usize> {
+        find(&self.index, qname, rtype)
+    }
+
+    /// The zone at this index.
+    ///
+    /// # Panics
+    /// For an index that did not come from this table.
+    pub fn zone(&self, index: usize) -> &Zone {
+        &self.zones[index]
+    }
+
+    /// How many zones there are.
+    pub fn len(&self) -> usize {
+        self.zones.len()
+    }
+
+    /// Whether there is no zone.
+    pub fn is_empty(&self) -> bool {
+        self.zones.is_empty()
+    }
+}
+
+fn find(index: &SuffixMap<Name, usize>, qname: &[u8], rtype: RecordType) -> Option<usize> {
+    let labels = label_count(qname);
+    let mut found = suffixes(qname).enumerate().filter_map(|(skipped, suffix)| {
+        let zone = *index.get(suffix, labels - skipped)?;
+        Some((skipped, zone))
+    });
+    let (skipped, zone) = found.next()?;
+    // RFC 4035, section 3.1.4.1: DS records are on the parent's side of a zone cut.
+    if rtype == RecordType::DS && skipped == 0 {
+        return Some(found.next().map_or(zone, |(_, enclosing)| enclosing));
+    }
+    Some(zone)
+}
