@@ -121,7 +121,7 @@ pub struct Upstream {
 }
 
 /// Where an upstream's servers come from.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum UpstreamServer {
     /// One server.
     Address { transport: Transport, address: SocketAddr },

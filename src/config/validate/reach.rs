@@ -1,10 +1,12 @@
 //! What no question can reach: legal, and hardly what was meant.
 
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
 use super::zone::Draft;
 use crate::config::fault::{Message, Report, Spot};
 use crate::config::keys;
+use crate::dns::name::suffixes;
 use crate::dns::{Name, Record, RecordType};
 
 /// Warns; `end` is where a missing zone would be added.
@@ -14,17 +16,32 @@ pub(super) fn warn(drafts: &[Draft], end: usize, report: &mut Report<'_>) {
         let remedy = "add [[zone]] with name = \".\" and `forward`, if the node is to resolve other names";
         report.warning(end, "zone", Message::new(problem, remedy));
     }
+    let zones = Zones(drafts.iter().map(|draft| (draft.zone.name.wire(), draft)).collect());
     for draft in drafts {
-        records_of_deeper_zones(draft, drafts, report);
-        reverse_names(draft, drafts, report);
-        for (index, (offset, suffix)) in draft.suffixes.iter().enumerate() {
-            pattern(draft, index, *offset, suffix, drafts, report);
-        }
+        records_of_deeper_zones(draft, &zones, report);
+        reverse_names(draft, &zones, report);
+        patterns(draft, &zones, report);
+    }
+}
+
+/// The zones by name, in wire form: there may be ten thousand.
+struct Zones<'d>(HashMap<&'d [u8], &'d Draft>);
+
+impl<'d> Zones<'d> {
+    /// The zone that questions for `name` belong to.
+    fn of(&self, name: &Name) -> Option<&'d Draft> {
+        suffixes(name.wire()).find_map(|suffix| self.0.get(suffix).copied())
+    }
+
+    /// The same, if that is a zone below `draft`.
+    fn deeper(&self, name: &Name, draft: &Draft) -> Option<&'d Draft> {
+        let (found, own) = (self.of(name)?, &draft.zone.name);
+        (found.zone.name != *own && found.zone.name.is_within(own)).then_some(found)
     }
 }
 
 /// A question belongs to the zone of the longest name, so that `records` of another are never seen.
-fn records_of_deeper_zones(draft: &Draft, drafts: &[Draft], report: &mut Report<'_>) {
+fn records_of_deeper_zones(draft: &Draft, zones: &Zones<'_>, report: &mut Report<'_>) {
     for (record, spot) in draft.zone.records.iter().zip(&draft.record_spots) {
         // Files bring delegations and their glue along.
         let Spot::Config(offset) = spot else { continue };
@@ -32,7 +49,7 @@ fn records_of_deeper_zones(draft: &Draft, drafts: &[Draft], report: &mut Report<
         if record.rtype == RecordType::DS {
             continue;
         }
-        if let Some(deeper) = deeper_zone(&record.owner, draft, drafts) {
+        if let Some(deeper) = zones.deeper(&record.owner, draft) {
             let problem = format!("{} is never asked here: it belongs to the zone {}", record.owner, deeper.zone.name);
             let message = Message::new(problem, "move the record to that zone");
             report.warning(*offset, &keys::RECORDS.path(), message);
@@ -40,44 +57,47 @@ fn records_of_deeper_zones(draft: &Draft, drafts: &[Draft], report: &mut Report<
     }
 }
 
-fn reverse_names(draft: &Draft, drafts: &[Draft], report: &mut Report<'_>) {
-    let covered = |name: &Name| drafts.iter().any(|other| name.is_within(&other.zone.name));
+fn reverse_names(draft: &Draft, zones: &Zones<'_>, report: &mut Report<'_>) {
     let reverse = draft.zone.records.iter().filter_map(reverse_name);
-    let Some(name) = reverse.filter(|_| draft.zone.ptr).find(|name| !covered(name)) else { return };
+    let Some(name) = reverse.filter(|_| draft.zone.ptr).find(|name| zones.of(name).is_none()) else { return };
     let problem = format!("no zone covers {name}, so that `ptr` cannot answer it");
     let remedy = r#"add a [[zone]] such as "10.in-addr.arpa", or remove `ptr`"#;
     report.warning(draft.ptr_offset, &keys::PTR.path(), Message::new(problem, remedy));
 }
 
-fn pattern(draft: &Draft, index: usize, offset: usize, suffix: &str, drafts: &[Draft], report: &mut Report<'_>) {
+fn patterns(draft: &Draft, zones: &Zones<'_>, report: &mut Report<'_>) {
     let path = keys::PATTERN.path();
-    let patterns = &draft.zone.patterns;
-    let same = patterns[..index].iter().position(|earlier| earlier.regex.as_str() == patterns[index].regex.as_str());
-    if let Some(earlier) = same {
-        let line = report.line_of(&Spot::Config(draft.suffixes[earlier].0));
-        let message = Message::new(format!("the same pattern on {line} is tried first"), "remove one of the two");
-        report.warning(offset, &path, message);
-    }
-    if !can_end(&draft.zone.name, suffix) {
-        let problem = format!("no name of the zone {} ends with {suffix:?}", draft.zone.name);
-        let remedy = "end the pattern with the zone's name, without a final dot, or move it to its zone";
-        report.warning(offset, &path, Message::new(problem, remedy));
-        return;
-    }
-    let Some(above) = name_above(suffix) else { return };
-    if let Some(deeper) = deeper_zone(&above, draft, drafts) {
-        let problem = format!("every name it matches belongs to the zone {}", deeper.zone.name);
-        report.warning(offset, &path, Message::new(problem, "move the pattern to that zone"));
-    } else if let Some(wildcard) = covering_wildcard(&above, &draft.zone.records) {
-        let problem = format!("every name it matches is answered by the record {wildcard}, which comes first");
-        report.warning(offset, &path, Message::new(problem, "remove one of the two"));
+    let owned = OwnedNames::of(&draft.zone.records);
+    let mut earlier: HashMap<&str, usize> = HashMap::new();
+    for (pattern, (offset, suffix)) in draft.zone.patterns.iter().zip(&draft.suffixes) {
+        if let Some(first) = earlier.get(pattern.regex.as_str()) {
+            let line = report.line_of(&Spot::Config(*first));
+            let message = Message::new(format!("the same pattern on {line} is tried first"), "remove one of the two");
+            report.warning(*offset, &path, message);
+        } else {
+            earlier.insert(pattern.regex.as_str(), *offset);
+        }
+        if let Some(message) = out_of_reach(draft, suffix, zones, &owned) {
+            report.warning(*offset, &path, message);
+        }
     }
 }
 
-/// The zone that questions for `name` belong to, if that is one below `draft`.
-fn deeper_zone<'d>(name: &Name, draft: &Draft, drafts: &'d [Draft]) -> Option<&'d Draft> {
-    let deeper = |other: &&Draft| other.zone.name != draft.zone.name && other.zone.name.is_within(&draft.zone.name);
-    drafts.iter().filter(deeper).find(|other| name.is_within(&other.zone.name))
+/// Why no question reaches a pattern whose names all end with `suffix`.
+fn out_of_reach(draft: &Draft, suffix: &str, zones: &Zones<'_>, owned: &OwnedNames<'_>) -> Option<Message> {
+    if !can_end(&draft.zone.name, suffix) {
+        let problem = format!("no name of the zone {} ends with {suffix:?}", draft.zone.name);
+        let remedy = "end the pattern with the zone's name, without a final dot, or move it to its zone";
+        return Some(Message::new(problem, remedy));
+    }
+    let above = name_above(suffix)?;
+    if let Some(deeper) = zones.deeper(&above, draft) {
+        let problem = format!("every name it matches belongs to the zone {}", deeper.zone.name);
+        return Some(Message::new(problem, "move the pattern to that zone"));
+    }
+    let wildcard = owned.wildcard_over(&above)?;
+    let problem = format!("every name it matches is answered by the record {wildcard}, which comes first");
+    Some(Message::new(problem, "remove one of the two"))
 }
 
 /// Whether a name within `zone`, as patterns see it, can end with `suffix`.
@@ -94,24 +114,42 @@ fn name_above(suffix: &str) -> Option<Name> {
     Name::from_text(above, &Name::root()).ok()
 }
 
-/// The wildcard that answers every name below `above`: its parent is the closest encloser of them
-/// all, because nothing else is owned on the way down (RFC 4592, section 3.3.1).
-fn covering_wildcard<'r>(above: &Name, records: &'r [Record]) -> Option<&'r Name> {
-    let owners = || records.iter().map(|record| &record.owner);
-    owners().filter(|owner| owner.is_wildcard()).find(|wildcard| {
-        let Some(parent) = wildcard.parent().filter(|parent| above.is_within(parent)) else { return false };
-        let branch = first_below(&parent, above);
-        !owners().any(|owner| owner != *wildcard && *owner != parent && owner.is_within(&branch))
-    })
+/// The names that exist in a zone, empty non-terminals too, in wire form.
+struct OwnedNames<'r> {
+    names: HashSet<&'r [u8]>,
+    /// How many names stand right below each.
+    children: HashMap<&'r [u8], usize>,
+    /// The wildcards, by the name they stand below.
+    wildcards: HashMap<&'r [u8], &'r Name>,
 }
 
-/// The child of `parent` that `name` is within; `parent` itself if that is `name`.
-fn first_below(parent: &Name, name: &Name) -> Name {
-    let mut branch = name.clone();
-    while let Some(above) = branch.parent().filter(|above| branch != *parent && above != parent) {
-        branch = above;
+impl<'r> OwnedNames<'r> {
+    fn of(records: &'r [Record]) -> Self {
+        let mut owned = Self { names: HashSet::new(), children: HashMap::new(), wildcards: HashMap::new() };
+        for record in records {
+            let mut above = suffixes(record.owner.wire()).skip(1);
+            for name in suffixes(record.owner.wire()) {
+                let parent = above.next().unwrap_or_default();
+                if !owned.names.insert(name) {
+                    break;
+                }
+                *owned.children.entry(parent).or_default() += 1;
+            }
+            if record.owner.is_wildcard() {
+                owned.wildcards.entry(&record.owner.wire()[2..]).or_insert(&record.owner);
+            }
+        }
+        owned
     }
-    branch
+
+    /// The wildcard that answers every name below `above`: what it stands below is the closest
+    /// encloser of them all (RFC 4592, section 3.3.1).
+    fn wildcard_over(&self, above: &Name) -> Option<&'r Name> {
+        let encloser = suffixes(above.wire()).find(|name| self.names.contains(name))?;
+        // An owner below `above` itself may be one of the names, or enclose some of them.
+        let alone = encloser != above.wire() || self.children.get(encloser) == Some(&1);
+        self.wildcards.get(encloser).copied().filter(|_| alone)
+    }
 }
 
 fn reverse_name(record: &Record) -> Option<Name> {

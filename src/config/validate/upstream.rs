@@ -1,5 +1,6 @@
 //! Upstreams: the named ones, and the bare servers that zones forward to.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::Path;
 
@@ -14,6 +15,10 @@ use crate::config::{Policy, Upstream, UpstreamServer};
 /// The upstream groups, and what zones have made of them so far.
 pub(super) struct Upstreams<'a> {
     groups: Vec<Upstream>,
+    /// The named ones by name, the first of each.
+    by_name: HashMap<String, usize>,
+    /// The bare servers.
+    by_server: HashMap<UpstreamServer, usize>,
     /// Where each of the named ones stands; the bare servers follow them in `groups`.
     named_at: Vec<usize>,
     used: Vec<bool>,
@@ -29,7 +34,15 @@ impl<'a> Upstreams<'a> {
         directory: &'a Path,
         report: &mut Report<'_>,
     ) -> Self {
-        let mut upstreams = Self { groups: Vec::new(), named_at: Vec::new(), used: Vec::new(), listen, directory };
+        let mut upstreams = Self {
+            groups: Vec::new(),
+            by_name: HashMap::new(),
+            by_server: HashMap::new(),
+            named_at: Vec::new(),
+            used: Vec::new(),
+            listen,
+            directory,
+        };
         for group in said {
             upstreams.add_named(group, report);
         }
@@ -38,8 +51,7 @@ impl<'a> Upstreams<'a> {
 
     /// The index of what one entry of a zone's `forward` names; `None` when it was reported.
     pub(super) fn index_of(&mut self, at: &At<String>, report: &mut Report<'_>) -> Option<usize> {
-        let named = self.groups.iter().take(self.named_at.len()).position(|group| group.name == at.value);
-        if let Some(index) = named {
+        if let Some(&index) = self.by_name.get(&at.value) {
             self.used[index] = true;
             return Some(index);
         }
@@ -51,10 +63,10 @@ impl<'a> Upstreams<'a> {
             return None;
         }
         let server = self.server(at, &path, report)?;
-        let bare = self.groups.iter().skip(self.named_at.len()).position(|group| group.servers.contains(&server));
-        if let Some(index) = bare {
-            return Some(self.named_at.len() + index);
+        if let Some(&index) = self.by_server.get(&server) {
+            return Some(index);
         }
+        self.by_server.insert(server.clone(), self.groups.len());
         self.groups.push(Upstream {
             name: at.value.clone(),
             servers: vec![server],
@@ -106,6 +118,7 @@ impl<'a> Upstreams<'a> {
             _ => Policy::Sequential,
         };
         let name = name.map_or_else(String::new, |at| at.value.clone());
+        self.by_name.entry(name.clone()).or_insert(self.groups.len());
         self.groups.push(Upstream { name, servers, policy, trust_ad: said.trust_ad });
         self.named_at.push(said.name.as_ref().map_or(said.span.start, |at| at.span.start));
         self.used.push(false);
@@ -116,8 +129,8 @@ impl<'a> Upstreams<'a> {
         if at.value.is_empty() || at.value.chars().any(|c| c.is_control() || c.is_whitespace()) {
             let problem = format!("{:?} is no name", at.value);
             report.error(at.span.start, &path, Message::new(problem, r#"write one word, as "kube-dns""#));
-        } else if let Some(first) = self.groups.iter().position(|group| group.name == at.value) {
-            let line = report.line_of(&Spot::Config(self.named_at[first]));
+        } else if let Some(first) = self.by_name.get(&at.value) {
+            let line = report.line_of(&Spot::Config(self.named_at[*first]));
             let problem = format!("there is an upstream {:?} already, on {line}", at.value);
             report.error(
                 at.span.start,

@@ -1,5 +1,6 @@
 //! Zones: their names, what they own, and where their other names are asked.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use super::pattern::{self, Matcher};
@@ -16,8 +17,6 @@ use crate::dns::{Name, TtlRules};
 /// A zone, and where the parts of it were said.
 pub(super) struct Draft {
     pub(super) zone: Zone,
-    /// Where its name stands in the configuration file.
-    pub(super) offset: usize,
     /// One for each of the zone's records.
     pub(super) record_spots: Vec<Spot>,
     pub(super) ptr_offset: usize,
@@ -33,41 +32,36 @@ pub(super) fn read(
     report: &mut Report<'_>,
 ) -> Vec<Draft> {
     let mut drafts: Vec<Draft> = Vec::new();
+    let mut offsets: HashMap<Name, usize> = HashMap::new();
     for section in said {
         let names = names(section, report);
         let forward = forward(section, upstreams, report);
         warn_of_keys_without_effect(section, report);
         let all: Vec<Name> = names.iter().map(|(name, _)| name.clone()).collect();
         for (name, offset) in names {
-            if let Some(first) = drafts.iter().find(|draft| draft.zone.name == name) {
-                let line = report.line_of(&Spot::Config(first.offset));
+            if let Some(first) = offsets.get(&name) {
+                let line = report.line_of(&Spot::Config(*first));
                 let message = Message::new(format!("the zone {name} stands on {line} already"), "put the two together");
                 report.error(offset, "zone.name", message);
                 continue;
             }
+            offsets.insert(name.clone(), offset);
             let owned = records::read(section, &name, &all, directory, report);
             let matchers = section.matches.iter().filter_map(|said| pattern::read(said, &name, section.ttl, report));
             let matchers: Vec<Matcher> = matchers.collect();
-            drafts.push(draft(section, name, offset, owned, matchers, forward.clone()));
+            drafts.push(draft(section, name, owned, matchers, forward.clone()));
         }
     }
     drafts
 }
 
-fn draft(
-    said: &file::Zone,
-    name: Name,
-    offset: usize,
-    owned: Vec<Owned>,
-    matchers: Vec<Matcher>,
-    forward: Option<Forward>,
-) -> Draft {
+fn draft(said: &file::Zone, name: Name, owned: Vec<Owned>, matchers: Vec<Matcher>, forward: Option<Forward>) -> Draft {
     let (records, record_spots) = owned.into_iter().map(|owned| (owned.record, owned.spot)).unzip();
     let (patterns, suffixes) =
         matchers.into_iter().map(|matcher| (matcher.pattern, (matcher.offset, matcher.suffix))).unzip();
     let other_types = if said.other_types.value == "forward" { OtherTypes::Forward } else { OtherTypes::Nodata };
     let zone = Zone { name, records, patterns, forward, ttl: said.ttl, ptr: said.ptr.value, other_types };
-    Draft { zone, offset, record_spots, ptr_offset: said.ptr.span.start, suffixes }
+    Draft { zone, record_spots, ptr_offset: said.ptr.span.start, suffixes }
 }
 
 /// The names a section is about, each with where it stands.
