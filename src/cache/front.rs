@@ -90,7 +90,7 @@ impl Front {
         match &set[0] {
             Some(Slot { memory, .. }) if memory.expires.is_none_or(|expires| now < expires) => {
                 self.hits = self.hits.wrapping_add(1);
-                Found::Hit { memory, touch: memory.source == Source::Cache && self.hits % HITS_PER_TOUCH == 0 }
+                Found::Hit { memory, touch: memory.source == Source::Cache && self.hits.is_multiple_of(HITS_PER_TOUCH) }
             }
             _ => Found::Miss,
         }

@@ -201,7 +201,7 @@ async fn received(signal: &mut Signal) -> Option<()> {
 fn say_hello(source: &Source, config: &Config, tables: &Tables) {
     let listen: Vec<String> = config.server.listen.iter().map(ToString::to_string).collect();
     let zones: Vec<String> = config.zones.iter().map(|zone| zone.name.to_string()).collect();
-    let mut upstreams: Vec<String> = tables.servers().map(|server| server.to_string()).collect();
+    let mut upstreams: Vec<String> = tables.servers().map(ToString::to_string).collect();
     upstreams.sort_unstable();
     upstreams.dedup();
     tracing::info!(

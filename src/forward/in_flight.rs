@@ -84,7 +84,7 @@ impl InFlight {
 
 impl Lead {
     /// Tells everybody behind. Whoever asks until the record is dropped is told the same.
-    pub(super) fn finish(self, forwarded: Forwarded) -> Record {
+    pub(super) fn finish(self, forwarded: &Forwarded) -> Record {
         let Self { record } = self;
         let previous =
             record.in_flight.shard(&record.key).insert(record.key.clone(), State::Answered(forwarded.clone()));
@@ -121,7 +121,7 @@ mod tests {
         let Joined::First(lead) = in_flight.join(&key) else { panic!("nobody was first") };
         let Joined::Behind(mut result) = in_flight.join(&key) else { panic!("asked twice") };
         assert!(matches!(in_flight.join(&b"other"[..].into()), Joined::First(_)));
-        let record = lead.finish(forwarded());
+        let record = lead.finish(&forwarded());
         assert!(result.try_recv().is_ok());
         assert!(matches!(in_flight.join(&key), Joined::Known(_)));
         drop(record);

@@ -100,7 +100,7 @@ impl Forwarder {
                     None => self.ask(plan, question, &key).await,
                 };
                 let fresh = forwarded.source == Source::Forward;
-                let record = lead.finish(forwarded.clone());
+                let record = lead.finish(&forwarded);
                 match forwarded.expires {
                     Some(expires) if fresh => {
                         let now = self.clock.now();

@@ -63,12 +63,12 @@ pub(super) async fn resolve(tables: &Tables, forwarder: &Forwarder, question: &Q
     while aliases.len() <= MAX_ALIASES {
         let Some(zone) = tables.zones.find(question.name(), question.rtype()) else {
             // The target lies in nobody's zone: the client gets the CNAME and may ask elsewhere.
-            return finish(aliases, None, forwarder.now());
+            return finish(&aliases, None, forwarder.now());
         };
         match tables.zones.zone(zone).own(question.name(), question.rtype()) {
             Own::Answer { answer, source } => {
                 let resolved = Resolved { answer, hold: Hold::Tables, source: source.into() };
-                return finish(aliases, Some((question, resolved)), forwarder.now());
+                return finish(&aliases, Some((question, resolved)), forwarder.now());
             }
             Own::Alias { answer, target, source } => {
                 let next = question.renamed(&target);
@@ -80,7 +80,7 @@ pub(super) async fn resolve(tables: &Tables, forwarder: &Forwarder, question: &Q
                     Some(known) => known,
                     None => forwarder.answer(plan, &question).await,
                 };
-                return finish(aliases, Some((question, forwarded.into())), forwarder.now());
+                return finish(&aliases, Some((question, forwarded.into())), forwarder.now());
             }
         }
     }
@@ -89,7 +89,7 @@ pub(super) async fn resolve(tables: &Tables, forwarder: &Forwarder, question: &Q
 
 /// Joins the aliases and what they led to.
 fn finish(
-    aliases: Vec<(Question, Arc<StoredAnswer>, Source)>,
+    aliases: &[(Question, Arc<StoredAnswer>, Source)],
     end: Option<(Question, Resolved)>,
     now: Moment,
 ) -> Resolved {

@@ -15,11 +15,17 @@ use crate::dns::response::MAX_UDP_PAYLOAD;
 
 /// Packets taken in at once.
 pub(super) const BATCH: usize = 64;
+/// The same, as the kernel counts.
+const BATCH_COUNT: libc::c_uint = 64;
+/// Room for the address of any peer.
+const PEER: libc::socklen_t = 128;
 /// Room for a query; a longer one is cut, and so malformed.
 const PACKET: usize = 4096;
 const REPLY: usize = MAX_UDP_PAYLOAD as usize;
 /// Room for one control message with the address that was asked: `CMSG_SPACE(in6_pktinfo)` is 40.
 const CONTROL: usize = 64;
+
+const _: () = assert!(size_of::<libc::sockaddr_storage>() == PEER as usize && BATCH == BATCH_COUNT as usize);
 
 /// Everything that one packet and its reply need.
 #[repr(C)]
@@ -70,7 +76,7 @@ impl Batch {
             unsafe {
                 (*slot).vector = libc::iovec { iov_base: addr_of_mut!((*slot).packet).cast(), iov_len: PACKET };
                 point(&mut self.headers[index].msg_hdr, slot);
-                self.headers[index].msg_hdr.msg_namelen = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
+                self.headers[index].msg_hdr.msg_namelen = PEER;
                 self.headers[index].msg_hdr.msg_controllen = CONTROL;
             }
         }
@@ -78,7 +84,7 @@ impl Batch {
         // with their true lengths; the slots live as long as `self`.
         let received = unsafe {
             let flags = libc::MSG_DONTWAIT;
-            libc::recvmmsg(socket.as_raw_fd(), self.headers.as_mut_ptr(), BATCH as libc::c_uint, flags, null_mut())
+            libc::recvmmsg(socket.as_raw_fd(), self.headers.as_mut_ptr(), BATCH_COUNT, flags, null_mut())
         };
         let received = usize::try_from(received).map_err(|_| io::Error::last_os_error())?;
         self.used = received;
@@ -122,13 +128,12 @@ impl Batch {
         self.queued.push(index);
     }
 
-    /// Sends what is queued, as far as the socket takes it, and returns how many replies were
-    /// given up because the kernel will not have them at all.
+    /// Sends what is queued, as far as the socket takes it. `given_up` grows by the replies that
+    /// the kernel will not have at all.
     ///
     /// # Errors
     /// `WouldBlock` when the socket is full: call again, the rest is still queued.
-    pub(super) fn send(&mut self, socket: BorrowedFd<'_>) -> io::Result<u64> {
-        let mut given_up = 0;
+    pub(super) fn send(&mut self, socket: BorrowedFd<'_>, given_up: &mut u64) -> io::Result<()> {
         while !self.queued.is_empty() {
             for (place, &index) in self.queued.iter().enumerate() {
                 let slot = self.slot(index);
@@ -140,11 +145,11 @@ impl Batch {
                     header.msg_controllen = (*slot).path.control_length;
                 }
             }
-            let count = self.queued.len();
+            // At most BATCH, so that nothing is lost.
+            let count = libc::c_uint::try_from(self.queued.len()).unwrap_or(BATCH_COUNT);
             // SAFETY: the first `count` headers were just pointed at our slots.
-            let sent = unsafe {
-                libc::sendmmsg(socket.as_raw_fd(), self.headers.as_mut_ptr(), count as libc::c_uint, libc::MSG_DONTWAIT)
-            };
+            let sent =
+                unsafe { libc::sendmmsg(socket.as_raw_fd(), self.headers.as_mut_ptr(), count, libc::MSG_DONTWAIT) };
             match usize::try_from(sent) {
                 Ok(sent) => drop(self.queued.drain(..sent)),
                 Err(_) => {
@@ -155,13 +160,13 @@ impl Batch {
                         // The error is that of the first reply; those behind it have a chance.
                         _ => {
                             self.queued.remove(0);
-                            given_up += 1;
+                            *given_up += 1;
                         }
                     }
                 }
             }
         }
-        Ok(given_up)
+        Ok(())
     }
 
     fn slot(&self, index: usize) -> *mut Slot {
@@ -309,7 +314,9 @@ mod tests {
                     batch.path(index).send(sockets.udp.as_fd(), &text).unwrap();
                 }
             }
-            assert_eq!(batch.send(sockets.udp.as_fd()).unwrap(), 0);
+            let mut given_up = 0;
+            batch.send(sockets.udp.as_fd(), &mut given_up).unwrap();
+            assert_eq!(given_up, 0);
             seen += received;
         }
         for (number, client) in clients.iter().enumerate() {
@@ -350,7 +357,9 @@ mod tests {
             assert_eq!(batch.receive(sockets.udp.as_fd()).unwrap(), 1);
             assert_eq!(batch.packet(0).0.len(), usize::from(last));
             batch.queue(0, 4);
-            assert_eq!(batch.send(sockets.udp.as_fd()).unwrap(), 0);
+            let mut given_up = 0;
+            batch.send(sockets.udp.as_fd(), &mut given_up).unwrap();
+            assert_eq!(given_up, 0);
             assert_eq!(client.recv(&mut [0; 10]).unwrap(), 4);
         }
     }

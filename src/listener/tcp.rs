@@ -4,6 +4,8 @@
 use std::io;
 use std::net::TcpListener;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -19,6 +21,8 @@ use crate::handler::{Client, Deferred, Handled};
 
 /// Questions of one connection that may wait for upstreams at once; then reading stops.
 const PIPELINED: usize = 128;
+/// How long to wait after a connection could not be accepted.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 /// Octets read at once.
 const READ: usize = 4096;
 /// The two-octet length in front of each message (RFC 1035, section 4.2.2).
@@ -40,16 +44,13 @@ pub(super) async fn serve(listener: TcpListener, context: Rc<Context>) -> io::Re
             _ = stop.wait_for(|&stop| stop) => return Ok(()),
             accepted = listener.accept() => accepted,
         };
-        let (stream, peer) = match accepted {
-            Ok(accepted) => accepted,
+        let Ok((stream, peer)) = accepted else {
             // The connection is gone already, or descriptors have run out: either way the next may
             // be fine, and a short breath keeps the second from spinning.
-            Err(_) => {
-                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-                continue;
-            }
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+            continue;
         };
-        match std::sync::Arc::clone(&context.connections).try_acquire_owned() {
+        match Arc::clone(&context.connections).try_acquire_owned() {
             Ok(permit) => {
                 context.series.tcp_accepted();
                 let client = Client { address: peer.ip(), protocol: Protocol::Tcp, welcome };

@@ -70,13 +70,14 @@ async fn answer(received: usize, socket: &Rc<UdpSocket>, batch: &mut Batch, welc
             }
         }
     }
-    loop {
-        match socket.try_io(Interest::WRITABLE, || batch.send(socket.as_fd())) {
-            Ok(given_up) => return context.series.not_sent(given_up),
-            // The socket is full: the kernel will say when there is room.
-            Err(_) => drop(socket.writable().await),
+    let mut given_up = 0;
+    // A full socket says so once; the kernel tells when there is room.
+    while socket.try_io(Interest::WRITABLE, || batch.send(socket.as_fd(), &mut given_up)).is_err() {
+        if socket.writable().await.is_err() {
+            break;
         }
     }
+    context.series.not_sent(given_up);
 }
 
 fn reply_later(socket: &Rc<UdpSocket>, path: ReturnPath, deferred: Deferred, context: &Rc<Context>) {

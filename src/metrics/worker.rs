@@ -105,6 +105,9 @@ impl WorkerSeries {
     }
 }
 
+/// A family of one series: its name, its help and where its value is.
+type Single = (&'static str, &'static str, fn(&WorkerSeries) -> u64);
+
 /// Writes the families of all workers.
 pub(super) fn write(out: &mut String, workers: &[&WorkerSeries]) -> std::fmt::Result {
     let family = "zerohop_rejected_total";
@@ -113,7 +116,7 @@ pub(super) fn write(out: &mut String, workers: &[&WorkerSeries]) -> std::fmt::Re
         let value: u64 = workers.iter().map(|worker| worker.rejections[index].value()).sum();
         writeln!(out, "{family}{} {value}", Labels::new(&[("reason", reason)]).with_none())?;
     }
-    let single: [(&str, &str, fn(&WorkerSeries) -> u64); 8] = [
+    let single: [Single; 8] = [
         ("zerohop_ready_checks_total", "Answers to the readiness check.", |w| w.ready_checks.value()),
         ("zerohop_truncated_total", "UDP replies cut to the client's size.", |w| w.truncated.value()),
         ("zerohop_send_failures_total", "Replies that the kernel would not take.", |w| w.send_failures.value()),
