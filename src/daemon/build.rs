@@ -22,7 +22,7 @@ const DNS_PORT: u16 = 53;
 ///
 /// # Errors
 /// [`Unfit`] when records do not fit into a message.
-pub(super) fn tables(config: &Config, generation: u64, registry: &Registry, ready: Name) -> Result<Tables, Unfit> {
+pub fn tables(config: &Config, generation: u64, registry: &Registry, ready: Name) -> Result<Tables, Unfit> {
     let zones = ZoneTable::build(&config.zones)?;
     let groups: Vec<Arc<Group>> = config.upstreams.iter().map(|upstream| group(upstream, config, registry)).collect();
     let plan = |zone: &config::Zone| {
@@ -66,7 +66,7 @@ pub(super) fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
 
 /// A name that only this process knows, under a top-level domain that cannot exist (RFC 6761,
 /// section 6.4).
-pub(super) fn secret_name() -> Name {
+pub fn secret_name() -> Name {
     let label: [u8; 16] = rand::rng().random();
     let label: String = label.iter().map(|octet| char::from(b'a' + octet % 26)).collect();
     Name::from_text(&format!("{label}.ready.zerohop.invalid."), &Name::root()).unwrap_or_else(|_| Name::root())

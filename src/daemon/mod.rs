@@ -1,6 +1,6 @@
 //! The only room that knows every room: builds them, listens to signals, reloads, and drains.
 
-mod build;
+pub mod build;
 mod log;
 
 use std::fmt;

@@ -9,6 +9,9 @@ use std::time::Duration;
 pub struct Moment(u64);
 
 impl Moment {
+    /// The origin itself.
+    pub const ORIGIN: Self = Self(0);
+
     /// The moment `since_origin` after the origin. Saturates after 584 years.
     pub fn after_origin(since_origin: Duration) -> Self {
         Self(u64::try_from(since_origin.as_nanos()).unwrap_or(u64::MAX))

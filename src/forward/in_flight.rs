@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::hash::BuildHasher;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use foldhash::fast::RandomState;
@@ -9,6 +10,7 @@ use tokio::sync::oneshot;
 
 use super::Forwarded;
 use crate::cache::Key;
+use crate::dns::Moment;
 
 /// Locked on misses only; sixteen locks, so that workers seldom meet at one.
 const SHARDS: usize = 16;
@@ -16,8 +18,15 @@ const SHARDS: usize = 16;
 /// The questions in flight of all workers.
 #[derive(Default)]
 pub struct InFlight {
-    shards: [Mutex<HashMap<Key, State, RandomState>>; SHARDS],
+    shards: [Mutex<HashMap<Key, Entry, RandomState>>; SHARDS],
     hasher: RandomState,
+    askings: AtomicU64,
+}
+
+struct Entry {
+    /// Which asking this is: a record that is dropped late must not end a newer one.
+    number: u64,
+    state: State,
 }
 
 enum State {
@@ -48,23 +57,27 @@ pub(super) struct Lead {
 pub(super) struct Record {
     in_flight: Arc<InFlight>,
     key: Key,
+    number: u64,
 }
 
 impl InFlight {
-    pub(super) fn join(self: &Arc<Self>, key: &Key) -> Joined {
+    pub(super) fn join(self: &Arc<Self>, key: &Key, now: Moment) -> Joined {
         let mut shard = self.shard(key);
-        match shard.get_mut(key) {
+        match shard.get_mut(key).map(|entry| &mut entry.state) {
             Some(State::Asked(behind)) => {
                 let (sender, receiver) = oneshot::channel();
                 behind.push(sender);
-                Joined::Behind(receiver)
+                return Joined::Behind(receiver);
             }
-            Some(State::Answered(forwarded)) => Joined::Known(forwarded.clone()),
-            None => {
-                shard.insert(key.clone(), State::Asked(Vec::new()));
-                Joined::First(Lead { record: Record { in_flight: Arc::clone(self), key: key.clone() } })
+            Some(State::Answered(forwarded)) if forwarded.expires.is_none_or(|expires| now < expires) => {
+                return Joined::Known(forwarded.clone());
             }
+            // Nobody, or an answer that ran out before it reached the cache.
+            _ => {}
         }
+        let number = self.askings.fetch_add(1, Relaxed);
+        shard.insert(key.clone(), Entry { number, state: State::Asked(Vec::new()) });
+        Joined::First(Lead { record: Record { in_flight: Arc::clone(self), key: key.clone(), number } })
     }
 
     /// Questions in flight now.
@@ -76,7 +89,7 @@ impl InFlight {
         self.len() == 0
     }
 
-    fn shard(&self, key: &Key) -> MutexGuard<'_, HashMap<Key, State, RandomState>> {
+    fn shard(&self, key: &Key) -> MutexGuard<'_, HashMap<Key, Entry, RandomState>> {
         let index = usize::try_from(self.hasher.hash_one(key) % SHARDS as u64).unwrap_or(0);
         self.shards[index].lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -86,9 +99,9 @@ impl Lead {
     /// Tells everybody behind. Whoever asks until the record is dropped is told the same.
     pub(super) fn finish(self, forwarded: &Forwarded) -> Record {
         let Self { record } = self;
-        let previous =
-            record.in_flight.shard(&record.key).insert(record.key.clone(), State::Answered(forwarded.clone()));
-        if let Some(State::Asked(behind)) = previous {
+        let answered = Entry { number: record.number, state: State::Answered(forwarded.clone()) };
+        let previous = record.in_flight.shard(&record.key).insert(record.key.clone(), answered);
+        if let Some(Entry { state: State::Asked(behind), .. }) = previous {
             for sender in behind {
                 let _ = sender.send(forwarded.clone());
             }
@@ -99,41 +112,61 @@ impl Lead {
 
 impl Drop for Record {
     fn drop(&mut self) {
-        self.in_flight.shard(&self.key).remove(&self.key);
+        let mut shard = self.in_flight.shard(&self.key);
+        if shard.get(&self.key).is_some_and(|entry| entry.number == self.number) {
+            shard.remove(&self.key);
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::dns::{Rcode, StoredAnswer};
     use crate::metrics::Source;
 
+    const NOW: Moment = Moment::ORIGIN;
+
     fn forwarded() -> Forwarded {
         let answer = Arc::new(StoredAnswer::bare(Rcode::NXDOMAIN, None));
-        Forwarded { answer, expires: None, source: Source::Forward }
+        Forwarded { answer, expires: Some(NOW + Duration::from_secs(1)), source: Source::Forward }
+    }
+
+    #[test]
+    fn an_answer_that_runs_out_on_its_way_to_the_cache_is_asked_for_again() {
+        let in_flight = Arc::new(InFlight::default());
+        let key: Key = b"k"[..].into();
+        let Joined::First(lead) = in_flight.join(&key, NOW) else { panic!("nobody was first") };
+        let record = lead.finish(&forwarded());
+        let Joined::First(_second) = in_flight.join(&key, NOW + Duration::from_secs(1)) else {
+            panic!("an answer was given past its end")
+        };
+        drop(record);
+        assert!(matches!(in_flight.join(&key, NOW), Joined::Behind(_)), "the second asking is still on");
     }
 
     #[test]
     fn the_first_asks_those_behind_are_told_and_the_record_stays_until_dropped() {
         let in_flight = Arc::new(InFlight::default());
         let key: Key = b"k"[..].into();
-        let Joined::First(lead) = in_flight.join(&key) else { panic!("nobody was first") };
-        let Joined::Behind(mut result) = in_flight.join(&key) else { panic!("asked twice") };
-        assert!(matches!(in_flight.join(&b"other"[..].into()), Joined::First(_)));
+        let Joined::First(lead) = in_flight.join(&key, NOW) else { panic!("nobody was first") };
+        let Joined::Behind(mut result) = in_flight.join(&key, NOW) else { panic!("asked twice") };
+        assert!(matches!(in_flight.join(&b"other"[..].into(), NOW), Joined::First(_)));
         let record = lead.finish(&forwarded());
         assert!(result.try_recv().is_ok());
-        assert!(matches!(in_flight.join(&key), Joined::Known(_)));
+        assert!(matches!(in_flight.join(&key, NOW), Joined::Known(_)));
         drop(record);
-        assert!(matches!(in_flight.join(&key), Joined::First(_)));
+        assert!(matches!(in_flight.join(&key, NOW), Joined::First(_)));
     }
 
     #[test]
     fn those_behind_a_task_that_died_are_let_go() {
         let in_flight = Arc::new(InFlight::default());
         let key: Key = b"k"[..].into();
-        let Joined::First(lead) = in_flight.join(&key) else { panic!("nobody was first") };
-        let Joined::Behind(mut result) = in_flight.join(&key) else { panic!("asked twice") };
+        let Joined::First(lead) = in_flight.join(&key, NOW) else { panic!("nobody was first") };
+        let Joined::Behind(mut result) = in_flight.join(&key, NOW) else { panic!("asked twice") };
         drop(lead);
         assert_eq!(result.try_recv().unwrap_err(), oneshot::error::TryRecvError::Closed);
         assert!(in_flight.is_empty());

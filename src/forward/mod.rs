@@ -90,8 +90,10 @@ impl Forwarder {
     /// and always ends with something to tell the client.
     pub async fn answer(&self, plan: &Plan, question: &Question) -> Forwarded {
         let key = KeyBuffer::new(plan.identity, question).to_key();
-        match self.shared.in_flight.join(&key) {
-            Joined::Known(forwarded) => forwarded,
+        match self.shared.in_flight.join(&key, self.clock.now()) {
+            // On its way to the cache, and as good as found there.
+            Joined::Known(known) if known.source == Source::Forward => Forwarded { source: Source::Cache, ..known },
+            Joined::Known(known) => known,
             Joined::Behind(result) => result.await.unwrap_or_else(|_| decision::leader_lost()),
             Joined::First(lead) => {
                 // The answer may have come between the caller's look and this one's.

@@ -1,0 +1,290 @@
+//! The stage: the real line over upstreams that follow a script, under paused time.
+
+use std::cell::{Cell, RefCell};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::rc::Rc;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use hickory_proto::op::{Message, MessageType, OpCode, Query, ResponseCode};
+use hickory_proto::rr::{Name as ProtoName, RData, Record, RecordType as ProtoType};
+use tokio::task::LocalSet;
+use zerohop::cache::{Failures, Front, Store};
+use zerohop::clock::Clock;
+use zerohop::config;
+use zerohop::daemon::build;
+use zerohop::dns::name::write_text;
+use zerohop::dns::{Protocol, Question};
+use zerohop::forward::{Forwarder, InFlight, Shared};
+use zerohop::handler::{Client, Handled, Handler, Tables};
+use zerohop::metrics::Registry;
+use zerohop::upstream::{Exchange, ExchangeError, Exchanged, Server};
+
+/// What an upstream does with one question.
+#[derive(Clone)]
+pub(crate) enum Act {
+    /// Replies with these records, sections parted by `--`, after a while.
+    Reply { after: Duration, rcode: ResponseCode, records: String },
+    /// Says nothing.
+    Silence,
+    /// The network says that it is not there.
+    Unreachable,
+    /// Replies with these octets behind the header and question.
+    Garbage,
+}
+
+impl Act {
+    pub(crate) fn data(records: &str) -> Self {
+        Self::Reply { after: Duration::from_millis(1), rcode: ResponseCode::NoError, records: records.to_owned() }
+    }
+
+    pub(crate) fn rcode(rcode: ResponseCode) -> Self {
+        Self::Reply { after: Duration::from_millis(1), rcode, records: String::new() }
+    }
+
+    pub(crate) fn nxdomain(soa: &str) -> Self {
+        let records = format!("--\n{soa}");
+        Self::Reply { after: Duration::from_millis(1), rcode: ResponseCode::NXDomain, records }
+    }
+
+    pub(crate) fn late(self, after: Duration) -> Self {
+        match self {
+            Self::Reply { rcode, records, .. } => Self::Reply { after, rcode, records },
+            other => other,
+        }
+    }
+}
+
+type Script = Box<dyn Fn(SocketAddr, &str) -> Act>;
+
+/// Upstreams that follow a script and remember what they were asked.
+#[derive(Default)]
+pub(crate) struct Upstreams {
+    script: RefCell<Option<Script>>,
+    asked: RefCell<Vec<(SocketAddr, String)>>,
+}
+
+impl Exchange for Upstreams {
+    fn exchange<'a>(&'a self, server: &'a Arc<Server>, question: &'a Question) -> Exchanged<'a> {
+        let mut text = String::new();
+        write_text(question.name(), &mut text).unwrap();
+        let text = format!("{text} {}", question.rtype());
+        self.asked.borrow_mut().push((server.address, text.clone()));
+        let act = self.script.borrow().as_ref().map_or(Act::Silence, |script| script(server.address, &text));
+        Box::pin(async move {
+            match act {
+                Act::Reply { after, rcode, records } => {
+                    tokio::time::sleep(after).await;
+                    Ok(reply(&text, rcode, &records))
+                }
+                Act::Silence => std::future::pending().await,
+                Act::Unreachable => Err(ExchangeError::Network(std::io::ErrorKind::ConnectionRefused.into())),
+                Act::Garbage => {
+                    let mut octets = reply(&text, ResponseCode::NoError, "");
+                    octets[7] = 9;
+                    Ok(octets)
+                }
+            }
+        })
+    }
+}
+
+fn reply(question: &str, rcode: ResponseCode, records: &str) -> Vec<u8> {
+    let mut message = Message::new(0, MessageType::Response, OpCode::Query);
+    message.metadata.response_code = rcode;
+    message.add_query(query(question));
+    let mut section = 0;
+    for line in records.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        match (line, section) {
+            ("--", _) => section += 1,
+            (line, 0) => drop(message.add_answer(record(line))),
+            (line, 1) => drop(message.add_authority(record(line))),
+            (line, _) => drop(message.add_additional(record(line))),
+        }
+    }
+    message.to_vec().unwrap()
+}
+
+fn query(text: &str) -> Query {
+    let (name, rtype) = text.split_once(' ').unwrap();
+    Query::query(ProtoName::from_str(name).unwrap(), ProtoType::from_str(rtype).unwrap())
+}
+
+/// `owner ttl type rdata`.
+fn record(text: &str) -> Record {
+    let words: Vec<&str> = text.splitn(4, ' ').collect();
+    let rtype = ProtoType::from_str(words[2]).unwrap();
+    let rdata = RData::try_from_str(rtype, words[3]).unwrap();
+    Record::from_rdata(ProtoName::from_str(words[0]).unwrap(), words[1].parse().unwrap(), rdata)
+}
+
+/// Workers, tables and upstreams, as the daemon puts them together.
+pub(crate) struct World {
+    pub(crate) upstreams: Rc<Upstreams>,
+    pub(crate) registry: Arc<Registry>,
+    tables: Arc<ArcSwap<Tables>>,
+    workers: Vec<RefCell<Handler>>,
+    clock: Clock,
+    generation: Cell<u64>,
+}
+
+impl World {
+    pub(crate) fn new(toml: &str) -> Self {
+        Self::with_workers(toml, 1)
+    }
+
+    pub(crate) fn with_workers(toml: &str, count: usize) -> Self {
+        let clock = Clock::start();
+        let registry = Arc::new(Registry::new(count));
+        let tables = Arc::new(ArcSwap::from_pointee(Self::tables(toml, 1, &registry)));
+        let (store, _) = Store::start(1 << 24).unwrap();
+        let in_flight = Arc::new(InFlight::default());
+        let shared = Arc::new(Shared { store, failures: Failures::default(), in_flight });
+        let upstreams = Rc::new(Upstreams::default());
+        let worker = |index: usize| {
+            let exchange = Rc::clone(&upstreams) as Rc<dyn Exchange>;
+            let forwarder = Rc::new(Forwarder::new(exchange, Arc::clone(&shared), clock));
+            let series = Arc::clone(&registry.workers()[index]);
+            RefCell::new(Handler::new(index, Arc::clone(&tables), Front::new(1 << 20), forwarder, series, clock))
+        };
+        let workers = (0..count).map(worker).collect();
+        Self { upstreams, registry, tables, workers, clock, generation: Cell::new(1) }
+    }
+
+    fn tables(toml: &str, generation: u64, registry: &Registry) -> Tables {
+        let toml = format!("[server]\nlisten = ['127.0.0.1:1053']\n{toml}");
+        let loaded = config::parse(Path::new("test.toml"), &toml).unwrap_or_else(|faults| panic!("{faults}"));
+        build::tables(&loaded.config, generation, registry, build::secret_name()).unwrap()
+    }
+
+    /// Swaps in another configuration, as a reload does.
+    pub(crate) fn reload(&self, toml: &str) {
+        self.generation.set(self.generation.get() + 1);
+        self.tables.store(Arc::new(Self::tables(toml, self.generation.get(), &self.registry)));
+    }
+
+    /// Says what upstreams do from now on.
+    pub(crate) fn script(&self, script: impl Fn(SocketAddr, &str) -> Act + 'static) {
+        *self.upstreams.script.borrow_mut() = Some(Box::new(script));
+    }
+
+    /// What upstreams were asked since the last time somebody wanted to know.
+    pub(crate) fn asked(&self) -> Vec<(SocketAddr, String)> {
+        std::mem::take(&mut *self.upstreams.asked.borrow_mut())
+    }
+
+    /// How many questions upstreams got since the last time somebody wanted to know.
+    pub(crate) fn asked_count(&self) -> usize {
+        self.asked().len()
+    }
+
+    /// Asks `name type`, with EDNS.
+    pub(crate) async fn ask(&self, question: &str) -> Answer {
+        self.ask_worker(0, &packet(question)).await.expect("a reply")
+    }
+
+    /// Gives one worker one packet and waits for what comes of it.
+    pub(crate) async fn ask_worker(&self, worker: usize, packet: &[u8]) -> Option<Answer> {
+        let mut reply = vec![0; 65_535];
+        let client = Client { address: IpAddr::V4(Ipv4Addr::LOCALHOST), protocol: Protocol::Tcp, welcome: true };
+        let handled = self.workers[worker].borrow_mut().handle(packet, client, self.clock.now(), &mut reply);
+        let length = match handled {
+            Handled::Replied(length) => length,
+            Handled::Dropped => return None,
+            Handled::Deferred(deferred) => {
+                let finished = deferred.resolve().await;
+                self.workers[worker].borrow_mut().finish(&finished, self.clock.now(), &mut reply)
+            }
+        };
+        reply.truncate(length);
+        Some(Answer { octets: reply })
+    }
+
+    /// Lets the synchronous part of the line work on a packet that needs no upstream.
+    pub(crate) fn hit(&self, packet: &[u8], protocol: Protocol, reply: &mut [u8]) -> usize {
+        let client = Client { address: IpAddr::V4(Ipv4Addr::LOCALHOST), protocol, welcome: true };
+        match self.workers[0].borrow_mut().handle(packet, client, self.clock.now(), reply) {
+            Handled::Replied(length) => length,
+            _ => panic!("no hit"),
+        }
+    }
+
+    /// The value of one series, by the line that names it.
+    pub(crate) fn metric(&self, series: &str) -> u64 {
+        let text = self.registry.render();
+        let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("no series {series} in\n{text}")).parse().unwrap()
+    }
+}
+
+/// A query with RD, EDNS and a fixed ID, spelled as given.
+pub(crate) fn packet(question: &str) -> Vec<u8> {
+    let (name, rtype) = question.split_once(' ').unwrap();
+    let name = ProtoName::from_ascii(name).unwrap();
+    let mut message = Message::new(0x4242, MessageType::Query, OpCode::Query);
+    message.metadata.recursion_desired = true;
+    message.add_query(Query::query(name, ProtoType::from_str(rtype).unwrap()));
+    message.set_edns(hickory_proto::op::Edns::new());
+    message.to_vec().unwrap()
+}
+
+/// A reply as a client sees it.
+pub(crate) struct Answer {
+    pub(crate) octets: Vec<u8>,
+}
+
+impl Answer {
+    pub(crate) fn message(&self) -> Message {
+        Message::from_vec(&self.octets).unwrap()
+    }
+
+    pub(crate) fn rcode(&self) -> ResponseCode {
+        self.message().metadata.response_code
+    }
+
+    /// The answer section, a line a record: `owner ttl IN type rdata`.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        self.message().answers.iter().map(ToString::to_string).collect()
+    }
+
+    /// The RDATA of the answer section, sorted.
+    pub(crate) fn data(&self) -> Vec<String> {
+        let mut data: Vec<String> = self.message().answers.iter().map(|record| record.data.to_string()).collect();
+        data.sort();
+        data
+    }
+
+    /// The SOA's TTL in the authority section.
+    pub(crate) fn negative_ttl(&self) -> Option<u32> {
+        self.message().authorities.iter().find(|record| record.record_type() == ProtoType::SOA).map(|soa| soa.ttl)
+    }
+
+    /// The INFO-CODE of an Extended DNS Error; it is the only option that we send.
+    pub(crate) fn extended_error(&self) -> Option<u16> {
+        let option = self.octets.len().checked_sub(6)?;
+        let is_error = self.octets[option..option + 4] == [0, 15, 0, 2];
+        is_error.then(|| u16::from_be_bytes([self.octets[option + 4], self.octets[option + 5]]))
+    }
+}
+
+/// Runs a scenario under paused time.
+pub(crate) fn play<F: Future>(scenario: impl FnOnce() -> F) -> F::Output {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    LocalSet::new().block_on(&runtime, async { scenario().await })
+}
+
+/// Lets time pass.
+pub(crate) async fn pass(time: Duration) {
+    tokio::time::advance(time).await;
+}
+
+pub(crate) const fn seconds(count: u64) -> Duration {
+    Duration::from_secs(count)
+}
+
+pub(crate) const fn millis(count: u64) -> Duration {
+    Duration::from_millis(count)
+}
