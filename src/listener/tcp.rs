@@ -116,7 +116,7 @@ impl Connection {
                 biased;
                 Some(reply) = arriving.recv() => Event::Reply(reply),
                 read = reader.read_buf(&mut self.input), if reading && self.waiting < PIPELINED => Event::Read(read),
-                () = sleep_until(deadline), if reading => Event::TooLate,
+                () = sleep_until(deadline.unwrap_or_else(Instant::now)), if reading && deadline.is_some() => Event::TooLate,
                 _ = stop.wait_for(|&stop| stop), if reading => Event::Stop,
             };
             match event {
@@ -145,14 +145,13 @@ impl Connection {
         writer.shutdown().await
     }
 
-    /// Until when the client has to send something.
-    fn deadline(&self) -> Instant {
+    /// Until when the client has to send something; for ever while it waits for us.
+    fn deadline(&self) -> Option<Instant> {
         let limits = &self.context.limits;
         match self.message_began {
-            Some(began) => began + limits.tcp_read,
-            // A connection with questions under way is in use.
-            None if self.waiting > 0 => Instant::now() + limits.tcp_idle,
-            None => self.last_used + limits.tcp_idle,
+            Some(began) => Some(began + limits.tcp_read),
+            None if self.waiting > 0 => None,
+            None => Some(self.last_used + limits.tcp_idle),
         }
     }
 

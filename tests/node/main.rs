@@ -26,6 +26,7 @@ mod recorder;
 mod reload;
 mod seeds;
 mod seeds_kubernetes;
+mod tcp;
 mod truth;
 mod truth_once;
 mod wait;
