@@ -48,6 +48,13 @@ impl Ask {
         self
     }
 
+    pub(crate) fn edns_version(mut self, version: u8) -> Self {
+        let mut edns = Edns::new();
+        edns.set_version(version);
+        self.message.set_edns(edns);
+        self
+    }
+
     pub(crate) fn cookie(mut self) -> Self {
         let mut edns = self.message.edns.take().unwrap_or_default();
         edns.options_mut().insert(EdnsOption::Unknown(COOKIE, vec![1, 2, 3, 4, 5, 6, 7, 8]));
@@ -139,6 +146,11 @@ impl Reply {
     /// The answer section without TTLs, in order of its text: what two servers must agree on.
     pub(crate) fn answers(&self) -> Vec<String> {
         texts(&self.message.answers)
+    }
+
+    /// The additional section, likewise.
+    pub(crate) fn additionals(&self) -> Vec<String> {
+        texts(&self.message.additionals)
     }
 
     /// The data of the answers of this type, in order of the text.

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
-use std::process::Output;
+use std::process::{Command, Output};
 use std::sync::mpsc::channel;
 
 use hickory_proto::rr::RecordType::{A, AAAA, TXT};
@@ -11,7 +11,7 @@ use nix::sys::signal::Signal;
 
 use super::client::{Ask, connect, read_framed, receive, socket};
 use super::harness::{Zerohop, http, zerohop};
-use super::process::{Process, free_address};
+use super::process::{Process, find, free_address, skip};
 use super::recorder::Recorder;
 use super::wait::until;
 
@@ -46,6 +46,34 @@ fn without_a_file_the_quick_start_answers() {
     assert!(process.output().contains("(embedded default)"), "{}", process.output());
     process.signal(Signal::SIGTERM);
     assert_eq!(process.exit_code(), Some(0));
+}
+
+/// In a network namespace of its own there is a loopback device and nothing else.
+#[test]
+fn without_any_network_the_quick_start_answers() {
+    const SCRIPT: &str = r#"
+        ip link set lo up
+        "$0" & zerohop=$!
+        ask() { dig @127.0.0.1 -p 1053 +short +timeout=1 +tries=1 hello.zerohop.test "$@"; }
+        for attempt in $(seq 100); do ask +notcp >/dev/null && break; done
+        ask +notcp && ask +tcp && kill $zerohop && wait $zerohop
+    "#;
+    let (Some(unshare), Some(_), Some(_)) =
+        (find("unshare", "util-linux"), find("ip", "iproute2"), find("dig", "bind9-dnsutils"))
+    else {
+        return;
+    };
+    let separate = || {
+        let mut command = Command::new(&unshare);
+        command.args(["--map-root-user", "--net"]).env_remove("ZEROHOP_CONFIG");
+        command
+    };
+    if !separate().arg("true").status().unwrap().success() {
+        return skip("leave to make a network namespace");
+    }
+    let output = separate().args(["sh", "-ec", SCRIPT, env!("CARGO_BIN_EXE_zerohop")]).output().unwrap();
+    let answers = String::from_utf8(output.stdout).unwrap();
+    assert_eq!((output.status.code(), answers.as_str()), (Some(0), "127.0.0.1\n127.0.0.1\n"));
 }
 
 #[test]

@@ -57,7 +57,8 @@ fn load() -> Vec<Ask> {
     let plain = plain.map(|(name, rtype)| Ask::new(name, rtype));
     let chaos = Ask::new("version.bind.", TXT).class(DNSClass::CH);
     let notify = Ask::new("own.example.", A).opcode(OpCode::Notify);
-    plain.into_iter().chain([chaos, notify]).collect()
+    let future = Ask::new("a.own.example.", A).edns_version(1);
+    plain.into_iter().chain([chaos, notify, future]).collect()
 }
 
 #[test]
@@ -126,7 +127,7 @@ fn check(metrics: &Metrics) {
         ("not_implemented", both),
         ("malformed", SOCKETS),
         ("no_query", SOCKETS),
-        ("edns_version", 0),
+        ("edns_version", both),
         ("not_allowed", 0),
     ] {
         assert_eq!(metrics.sum("zerohop_rejected_total", &[("reason", reason)]), count, "{reason}");

@@ -26,22 +26,26 @@ pub(crate) fn free_address() -> SocketAddr {
     })
 }
 
-/// The path of an installed program. `None`, and said loudly, when it is missing; a failure when
-/// the environment says that this is CI.
+/// The path of an installed program; `None`, and said, when it is missing.
 pub(crate) fn find(program: &str, package: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     // Servers live where the PATH of an ordinary user does not lead.
     let directories = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]);
     let found = directories.map(|directory| directory.join(program)).find(|file| file.is_file());
     if found.is_none() {
-        let thread = std::thread::current();
-        let name = thread.name().unwrap_or("a test");
-        let message = format!("SKIPPED {name}: needs {program} (apt-get install {package})");
-        assert!(std::env::var("CI").as_deref() != Ok("true"), "{message}");
-        // Not through print macros: the test runner hides those when a test passes.
-        stderr().write_all(format!("{message}\n").as_bytes()).unwrap();
+        skip(&format!("{program} (apt-get install {package})"));
     }
     found
+}
+
+/// Says loudly that this test cannot be carried out; fails when the environment says that this is
+/// CI, where nothing may be missing.
+pub(crate) fn skip(needs: &str) {
+    let thread = std::thread::current();
+    let message = format!("SKIPPED {}: needs {needs}\n", thread.name().unwrap_or("a test"));
+    assert!(std::env::var("CI").as_deref() != Ok("true"), "{message}");
+    // Not through print macros: the test runner hides those when a test passes.
+    stderr().write_all(message.as_bytes()).unwrap();
 }
 
 /// A running program, killed when dropped.

@@ -2,7 +2,7 @@
 //! trusted.
 
 use RecordType::{A, AAAA, ANY, AXFR, TXT};
-use hickory_proto::op::{Edns, OpCode, ResponseCode};
+use hickory_proto::op::{Edns, Message, MessageType, OpCode, ResponseCode};
 use hickory_proto::rr::rdata::opt::{EdnsCode, EdnsOption};
 use hickory_proto::rr::{DNSClass, Name, RecordType};
 
@@ -179,13 +179,14 @@ fn of_a_truncated_reply_nothing_is_kept() {
 #[test]
 fn of_a_reply_to_another_question_nothing_is_kept() {
     let upstream = Recorder::scripted(|asked| {
-        let wrong = |edit: fn(&mut hickory_proto::op::Message)| {
+        let wrong = |edit: fn(&mut Message)| {
             let mut reply = asked.reply();
             reply.add_answer(asked.a([192, 0, 2, 66], 300));
             edit(&mut reply);
             asked.send(&reply);
         };
         wrong(|reply| reply.metadata.id ^= 1);
+        wrong(|reply| reply.metadata.message_type = MessageType::Query);
         wrong(|reply| reply.queries[0].name = Name::from_ascii("x.example.").unwrap());
         wrong(|reply| reply.queries[0].query_type = TXT);
         wrong(|reply| reply.queries[0].query_class = DNSClass::CH);
