@@ -1,0 +1,149 @@
+//! zerohop as its users run it: a process with a configuration file.
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::PathBuf;
+use std::process::Command;
+
+use nix::sys::signal::Signal;
+use tempfile::TempDir;
+
+use super::process::{ATTEMPTS, Process, free_address};
+use super::wait::{PATIENCE, until};
+
+/// The program without the environment of whoever runs the tests, which might name a configuration.
+pub(crate) fn zerohop() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_zerohop"));
+    command.env_clear();
+    command
+}
+
+/// A running instance.
+pub(crate) struct Zerohop {
+    /// Where it answers, over UDP and TCP.
+    pub(crate) address: SocketAddr,
+    pub(crate) admin: SocketAddr,
+    pub(crate) process: Process,
+    /// What `[server]` says beside `listen`.
+    server: String,
+    directory: TempDir,
+}
+
+impl Zerohop {
+    /// Starts with these sections behind `[server]` and `[admin]`, and waits until it is ready.
+    pub(crate) fn start(sections: &str) -> Self {
+        Self::with_server("workers = 2", sections)
+    }
+
+    /// As [`Self::start`], with these keys in `[server]`.
+    pub(crate) fn with_server(server: &str, sections: &str) -> Self {
+        for _ in 0..ATTEMPTS {
+            let (address, admin) = (free_address(), free_address());
+            let directory = tempfile::tempdir().unwrap();
+            let config = directory.path().join("zerohop.toml");
+            std::fs::write(&config, text(address, admin, server, sections)).unwrap();
+            let log = directory.path().join("log");
+            let process = Process::start(zerohop().arg("--config").arg(&config), &log);
+            let mut started = Self { address, admin, process, server: server.to_owned(), directory };
+            if started.is_ready() {
+                return started;
+            }
+        }
+        panic!("no free port in {ATTEMPTS} attempts");
+    }
+
+    /// Waits for readiness. `false` when somebody else was faster with the port.
+    fn is_ready(&mut self) -> bool {
+        until("readiness", || {
+            if self.process.ended().is_some() {
+                let output = self.process.output();
+                assert!(output.contains("Address already in use"), "zerohop did not start: {output}");
+                return Some(false);
+            }
+            http(self.admin, "/ready").filter(|(status, _)| *status == 200).map(|_| true)
+        })
+    }
+
+    pub(crate) fn config(&self) -> PathBuf {
+        self.directory.path().join("zerohop.toml")
+    }
+
+    /// Writes other sections into the file, without telling the process.
+    pub(crate) fn write_config(&self, sections: &str) {
+        std::fs::write(self.config(), text(self.address, self.admin, &self.server, sections)).unwrap();
+    }
+
+    /// Has it read these sections, and waits until it has swapped them in or turned them down.
+    pub(crate) fn reload(&self, sections: &str) {
+        let reloads = |metrics: &Metrics| metrics.sum("zerohop_reloads_total", &[]);
+        let before = reloads(&self.metrics());
+        self.write_config(sections);
+        self.process.signal(Signal::SIGHUP);
+        until("the reload", || (reloads(&self.metrics()) > before).then_some(()));
+    }
+
+    /// A scrape.
+    pub(crate) fn metrics(&self) -> Metrics {
+        let (status, text) = http(self.admin, "/metrics").expect("the admin listener answers");
+        assert_eq!(status, 200);
+        Metrics::parse(text)
+    }
+
+    /// The first line of the log that holds all of these.
+    pub(crate) fn log_line(&self, parts: &[&str]) -> String {
+        let holds = |line: &&str| parts.iter().all(|part| line.contains(part));
+        until(&format!("a log line with {parts:?}"), || self.process.output().lines().find(holds).map(str::to_owned))
+    }
+}
+
+fn text(address: SocketAddr, admin: SocketAddr, server: &str, sections: &str) -> String {
+    format!("[server]\nlisten = [\"{address}\"]\n{server}\n[admin]\nlisten = \"{admin}\"\n{sections}")
+}
+
+/// Status and body of a GET; `None` when nobody answers.
+pub(crate) fn http(address: SocketAddr, path: &str) -> Option<(u16, String)> {
+    let mut stream = TcpStream::connect(address).ok()?;
+    stream.set_read_timeout(Some(PATIENCE)).ok()?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: zerohop\r\nConnection: close\r\n\r\n").ok()?;
+    let mut response = String::new();
+    stream.read_to_string(&mut response).ok()?;
+    let (head, body) = response.split_once("\r\n\r\n")?;
+    Some((head.split(' ').nth(1)?.parse().ok()?, body.to_owned()))
+}
+
+/// One scrape.
+pub(crate) struct Metrics {
+    pub(crate) text: String,
+    /// Name and labels as they are written, and the value.
+    series: BTreeMap<String, f64>,
+}
+
+impl Metrics {
+    fn parse(text: String) -> Self {
+        let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+        let pairs = lines.map(|line| line.rsplit_once(' ').expect("a series and its value"));
+        let series = pairs.map(|(series, value)| (series.to_owned(), value.parse().unwrap())).collect();
+        Self { text, series }
+    }
+
+    /// Names and labels of all series.
+    pub(crate) fn names(&self) -> Vec<&str> {
+        self.series.keys().map(String::as_str).collect()
+    }
+
+    /// The sum of a family over all series that have these labels; there must be at least one.
+    pub(crate) fn sum(&self, family: &str, labels: &[(&str, &str)]) -> u64 {
+        let wanted: Vec<String> = labels.iter().map(|(name, value)| format!("{name}=\"{value}\"")).collect();
+        let is_wanted = |series: &str| {
+            let (name, labels) = series.split_once('{').unwrap_or((series, "}"));
+            let labels: Vec<&str> = labels.trim_end_matches('}').split(',').collect();
+            name == family && wanted.iter().all(|label| labels.contains(&label.as_str()))
+        };
+        let found: Vec<f64> = self.series.iter().filter(|(name, _)| is_wanted(name)).map(|(_, value)| *value).collect();
+        assert!(!found.is_empty(), "no series {family} {labels:?} in:\n{}", self.text);
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "counters are whole and small")]
+        let sum = found.iter().sum::<f64>() as u64;
+        sum
+    }
+}

@@ -1,0 +1,31 @@
+//! zerohop end to end: the real binary on loopback, beside real servers and real clients of Debian.
+//!
+//! A test that needs a program which is not installed says `SKIPPED` on standard error and passes;
+//! with `CI=true` in the environment it fails instead. Nobody waits for luck: whatever takes time
+//! is polled for, with a deadline. Ports are whatever is free.
+//!
+//! | room | holds |
+//! |---|---|
+//! | [`wait`] | the clock, and waiting with a deadline |
+//! | [`process`] | programs: found, started, killed |
+//! | [`harness`] | zerohop: started, scraped, signalled, its log |
+//! | [`peers`] | nsd, unbound, PowerDNS and dnsmasq with generated configurations |
+//! | [`recorder`] | an upstream that notes every packet and answers by script |
+//! | [`client`] | a tiny DNS client |
+//! | the rest | tests, a file for each subject |
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on has failed")]
+
+mod client;
+mod clients;
+mod harness;
+mod lifecycle;
+mod metrics;
+mod peers;
+mod process;
+mod recorder;
+mod reload;
+mod seeds;
+mod seeds_kubernetes;
+mod truth;
+mod truth_once;
+mod wait;

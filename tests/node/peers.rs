@@ -1,0 +1,140 @@
+//! Name servers of Debian, each in the foreground on an address of its own.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Command;
+
+use hickory_proto::rr::RecordType;
+use tempfile::TempDir;
+
+use super::client::Ask;
+use super::process::{ATTEMPTS, Process, find, free_address};
+use super::wait::until;
+
+/// A zone: its name, and its records in the format of RFC 1035.
+pub(crate) type Zone<'z> = (&'z str, &'z str);
+
+/// A running name server.
+pub(crate) struct Peer {
+    pub(crate) address: SocketAddr,
+    _process: Process,
+    _directory: TempDir,
+}
+
+/// NSD, authoritative for these zones.
+pub(crate) fn nsd(zones: &[Zone<'_>]) -> Option<Peer> {
+    let program = find("nsd", "nsd")?;
+    Some(start(|directory, address| {
+        let (ip, port) = (address.ip(), address.port());
+        let here = directory.display();
+        let mut config = format!(
+            "server:\n ip-address: {ip}@{port}\n username: \"\"\n chroot: \"\"\n zonesdir: \"{here}\"\n pidfile: \"\"\n \
+             database: \"\"\n zonelistfile: \"{here}/zone.list\"\n xfrdfile: \"{here}/xfrd.state\"\n xfrdir: \"{here}\"\n \
+             server-count: 1\nremote-control:\n control-enable: no\n"
+        );
+        for (name, file) in zone_files(directory, zones) {
+            config += &format!("zone:\n name: \"{name}\"\n zonefile: \"{file}\"\n");
+        }
+        let mut command = Command::new(&program);
+        command.arg("-d").arg("-c").arg(written(directory, "nsd.conf", &config));
+        command
+    }))
+}
+
+/// Unbound, authoritative for these zones, and refusing everything else.
+pub(crate) fn unbound(zones: &[Zone<'_>]) -> Option<Peer> {
+    let program = find("unbound", "unbound")?;
+    Some(start(|directory, address| {
+        let (ip, port) = (address.ip(), address.port());
+        let here = directory.display();
+        // Its built-in answers for reverse zones stand before what we give it.
+        let mut config = format!(
+            "server:\n interface: {ip}@{port}\n username: \"\"\n chroot: \"\"\n directory: \"{here}\"\n pidfile: \"\"\n \
+             do-daemonize: no\n use-syslog: no\n local-zone: \".\" refuse\n unblock-lan-zones: yes\n \
+             insecure-lan-zones: yes\n num-threads: 1\nremote-control:\n control-enable: no\n"
+        );
+        for (name, file) in zone_files(directory, zones) {
+            config += &format!("server:\n local-zone: \"{name}\" transparent\n");
+            config += &format!("auth-zone:\n name: \"{name}\"\n zonefile: \"{file}\"\n for-upstream: no\n");
+        }
+        let mut command = Command::new(&program);
+        command.arg("-d").arg("-c").arg(written(directory, "unbound.conf", &config));
+        command
+    }))
+}
+
+/// The PowerDNS authoritative server, with the backend that reads zone files.
+pub(crate) fn powerdns(zones: &[Zone<'_>]) -> Option<Peer> {
+    let program = find("pdns_server", "pdns-server pdns-backend-bind")?;
+    Some(start(|directory, address| {
+        let zones = zone_files(directory, zones);
+        let zones: Vec<String> =
+            zones.iter().map(|(name, file)| format!("zone \"{name}\" {{ type master; file \"{file}\"; }};")).collect();
+        let named = written(directory, "named.conf", &zones.join("\n"));
+        let config = format!(
+            "launch=bind\nbind-config={named}\nlocal-address={}\nlocal-port={}\ndaemon=no\nguardian=no\n\
+             socket-dir={}\ndisable-syslog=yes\nsecurity-poll-suffix=\n",
+            address.ip(),
+            address.port(),
+            directory.display(),
+        );
+        written(directory, "pdns.conf", &config);
+        let mut command = Command::new(&program);
+        command.arg(format!("--config-dir={}", directory.display()));
+        command
+    }))
+}
+
+/// dnsmasq with these lines, and no upstream.
+pub(crate) fn dnsmasq(lines: &str) -> Option<Peer> {
+    let program = find("dnsmasq", "dnsmasq-base")?;
+    Some(start(|directory, address| {
+        let config = format!(
+            "port={}\nlisten-address={}\nbind-interfaces\nno-resolv\nno-hosts\nuser=root\npid-file=\n{lines}",
+            address.port(),
+            address.ip(),
+        );
+        let mut command = Command::new(&program);
+        command.arg("--keep-in-foreground").arg("--log-facility=-");
+        command.arg(format!("--conf-file={}", written(directory, "dnsmasq.conf", &config)));
+        command
+    }))
+}
+
+/// Starts what `command` makes of a directory and an address, and waits until it replies.
+fn start(command: impl Fn(&Path, SocketAddr) -> Command) -> Peer {
+    for _ in 0..ATTEMPTS {
+        let (address, directory) = (free_address(), tempfile::tempdir().unwrap());
+        let log = directory.path().join("log");
+        let mut process = Process::start(&mut command(directory.path(), address), &log);
+        let replies = until("the first reply of a name server", || {
+            if process.ended().is_some() {
+                return Some(false);
+            }
+            Ask::new(".", RecordType::SOA).try_udp(address).map(|_| true)
+        });
+        if replies {
+            return Peer { address, _process: process, _directory: directory };
+        }
+        let output = process.output().to_lowercase();
+        assert!(output.contains("in use"), "a name server did not start: {output}");
+    }
+    panic!("no free port in {ATTEMPTS} attempts");
+}
+
+/// Writes each zone into a file, with an SOA and NS in front.
+fn zone_files(directory: &Path, zones: &[Zone<'_>]) -> Vec<(String, String)> {
+    let write = |(name, records): &Zone<'_>| {
+        let text = format!(
+            "$ORIGIN {name}.\n$TTL 60\n@ SOA ns.invalid. root.invalid. 1 3600 600 86400 30\n@ NS ns.invalid.\n{records}\n"
+        );
+        ((*name).to_owned(), written(directory, &format!("{name}.zone"), &text))
+    };
+    zones.iter().map(write).collect()
+}
+
+fn written(directory: &Path, file: &str, text: &str) -> String {
+    let path = directory.join(file);
+    std::fs::write(&path, text).unwrap();
+    path.display().to_string()
+}

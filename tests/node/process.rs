@@ -1,0 +1,88 @@
+//! Programs: found, started with their output in a file, killed when they are no longer needed.
+
+use std::fs::File;
+use std::io::{Write, stderr};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::wait::until;
+
+/// How often a program may find its port taken by somebody who was faster.
+pub(crate) const ATTEMPTS: usize = 5;
+
+/// An address of its own in 127.0.0.0/24, and a port that is free there for UDP and TCP.
+pub(crate) fn free_address() -> SocketAddr {
+    static LAST: AtomicU8 = AtomicU8::new(1);
+    let ip = Ipv4Addr::new(127, 0, 0, 2 + LAST.fetch_add(1, Relaxed) % 250);
+    until("a free port", || {
+        let tcp = TcpListener::bind((ip, 0)).ok()?;
+        let address = tcp.local_addr().ok()?;
+        UdpSocket::bind(address).ok().map(|_| address)
+    })
+}
+
+/// The path of an installed program. `None`, and said loudly, when it is missing; a failure when
+/// the environment says that this is CI.
+pub(crate) fn find(program: &str, package: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    // Servers live where the PATH of an ordinary user does not lead.
+    let directories = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]);
+    let found = directories.map(|directory| directory.join(program)).find(|file| file.is_file());
+    if found.is_none() {
+        let thread = std::thread::current();
+        let name = thread.name().unwrap_or("a test");
+        let message = format!("SKIPPED {name}: needs {program} (apt-get install {package})");
+        assert!(std::env::var("CI").as_deref() != Ok("true"), "{message}");
+        // Not through print macros: the test runner hides those when a test passes.
+        stderr().write_all(format!("{message}\n").as_bytes()).unwrap();
+    }
+    found
+}
+
+/// A running program, killed when dropped.
+pub(crate) struct Process {
+    child: Child,
+    output: PathBuf,
+}
+
+impl Process {
+    /// Starts a program whose standard output and error go to the file `output`.
+    pub(crate) fn start(command: &mut Command, output: &Path) -> Self {
+        let file = File::create(output).unwrap();
+        let both = file.try_clone().unwrap();
+        let child = command.stdin(Stdio::null()).stdout(both).stderr(file).spawn().unwrap();
+        Self { child, output: output.to_owned() }
+    }
+
+    /// Everything that it has written so far.
+    pub(crate) fn output(&self) -> String {
+        String::from_utf8_lossy(&std::fs::read(&self.output).unwrap()).into_owned()
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.child.id().try_into().unwrap()), signal).unwrap();
+    }
+
+    /// How it ended, if it has.
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().unwrap()
+    }
+
+    /// Waits for its end, which must come by itself.
+    pub(crate) fn exit_code(&mut self) -> Option<i32> {
+        until("the end of a process", || self.ended()).code()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

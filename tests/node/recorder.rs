@@ -1,0 +1,150 @@
+//! An upstream that notes every packet it gets, and answers by script, or not at all.
+
+use std::io::Write;
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use hickory_proto::op::{Message, MessageType, ResponseCode};
+use hickory_proto::rr::rdata::{A, SOA};
+use hickory_proto::rr::{Name, RData, Record};
+
+use super::client::{framed, read_framed};
+use super::process::free_address;
+use super::wait::until;
+
+/// A server of our own on UDP and TCP. Its threads end with the test process.
+pub(crate) struct Recorder {
+    pub(crate) address: SocketAddr,
+    names: Arc<Mutex<Vec<String>>>,
+}
+
+/// One query, and the way back.
+pub(crate) struct Asked {
+    pub(crate) query: Message,
+    way_back: WayBack,
+}
+
+enum WayBack {
+    Udp(UdpSocket, SocketAddr),
+    Tcp(TcpStream),
+}
+
+impl Recorder {
+    /// Says nothing, whatever comes.
+    pub(crate) fn black_hole() -> Self {
+        Self::scripted(drop)
+    }
+
+    /// Answers every A question with this address and a TTL of 300, and all others with NODATA.
+    pub(crate) fn answering(address: [u8; 4]) -> Self {
+        Self::scripted(move |asked| asked.answer_a(address, 300))
+    }
+
+    /// Hands every query to `script`, in the order they come.
+    pub(crate) fn scripted(script: impl FnMut(Asked) + Send + 'static) -> Self {
+        let (udp, tcp) = until("a free port", || {
+            let udp = UdpSocket::bind(free_address()).ok()?;
+            let tcp = TcpListener::bind(udp.local_addr().ok()?).ok()?;
+            Some((udp, tcp))
+        });
+        let address = udp.local_addr().unwrap();
+        let names: Arc<Mutex<Vec<String>>> = Arc::default();
+        let heard = Arc::clone(&names);
+        let script = Mutex::new(script);
+        let take = Arc::new(move |packet: &[u8], way_back| {
+            let query = Message::from_vec(packet).unwrap();
+            heard.lock().unwrap().push(query.queries[0].to_string());
+            script.lock().unwrap()(Asked { query, way_back });
+        });
+        let take_tcp = Arc::clone(&take);
+        thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            loop {
+                let (length, peer) = udp.recv_from(&mut buffer).unwrap();
+                take(&buffer[..length], WayBack::Udp(udp.try_clone().unwrap(), peer));
+            }
+        });
+        thread::spawn(move || {
+            for stream in tcp.incoming() {
+                let (mut stream, take) = (stream.unwrap(), Arc::clone(&take_tcp));
+                thread::spawn(move || {
+                    while let Some(packet) = read_framed(&mut stream) {
+                        take(&packet, WayBack::Tcp(stream.try_clone().unwrap()));
+                    }
+                });
+            }
+        });
+        Self { address, names }
+    }
+
+    /// The questions so far, over UDP and TCP.
+    pub(crate) fn questions(&self) -> Vec<String> {
+        self.names.lock().unwrap().clone()
+    }
+
+    /// How many packets came so far.
+    pub(crate) fn packets(&self) -> usize {
+        self.names.lock().unwrap().len()
+    }
+}
+
+impl Asked {
+    pub(crate) fn is_tcp(&self) -> bool {
+        matches!(self.way_back, WayBack::Tcp(_))
+    }
+
+    /// The name asked for, in lower case and with its final dot.
+    pub(crate) fn name(&self) -> String {
+        self.query.queries[0].name().to_lowercase().to_string()
+    }
+
+    /// An empty reply to the query, to be filled.
+    pub(crate) fn reply(&self) -> Message {
+        let mut reply = Message::new(self.query.metadata.id, MessageType::Response, self.query.metadata.op_code);
+        reply.metadata.recursion_desired = true;
+        reply.metadata.recursion_available = true;
+        reply.add_query(self.query.queries[0].clone());
+        reply
+    }
+
+    pub(crate) fn send(&self, reply: &Message) {
+        self.send_octets(&reply.to_vec().unwrap());
+    }
+
+    pub(crate) fn send_octets(&self, octets: &[u8]) {
+        match &self.way_back {
+            WayBack::Udp(socket, peer) => {
+                // Whoever asked may be gone.
+                let _ = socket.send_to(octets, peer);
+            }
+            WayBack::Tcp(stream) => {
+                let _ = (&mut &*stream).write_all(&framed(octets));
+            }
+        }
+    }
+
+    /// One address, or NODATA to another type.
+    pub(crate) fn answer_a(&self, address: [u8; 4], ttl: u32) {
+        let mut reply = self.reply();
+        if self.query.queries[0].query_type() == hickory_proto::rr::RecordType::A {
+            reply.add_answer(self.a(address, ttl));
+        }
+        self.send(&reply);
+    }
+
+    /// An address of the name that was asked for.
+    pub(crate) fn a(&self, address: [u8; 4], ttl: u32) -> Record {
+        Record::from_rdata(self.query.queries[0].name().clone(), ttl, RData::A(A(address.into())))
+    }
+
+    /// A denial: NXDOMAIN, or NODATA as NOERROR.
+    pub(crate) fn deny(&self, rcode: ResponseCode, soa_ttl: u32, minimum: u32) {
+        let mut reply = self.reply();
+        reply.metadata.response_code = rcode;
+        let name = |text| Name::from_ascii(text).unwrap();
+        let soa = SOA::new(name("ns.example."), name("root.example."), 1, 1, 1, 1, minimum);
+        reply.add_authority(Record::from_rdata(name("example."), soa_ttl, RData::SOA(soa)));
+        self.send(&reply);
+    }
+}
