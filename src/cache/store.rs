@@ -18,8 +18,9 @@ const QUEUE: usize = 16_384;
 const UPKEEP: Duration = Duration::from_millis(10);
 /// How long the idle cache thread sleeps: nothing waits for it.
 const IDLE: Duration = Duration::from_secs(1);
-/// What moka and the allocator need for an entry beside key and answer, in bytes.
-const OVERHEAD: usize = 240;
+/// What moka and the allocator need for an entry beside key and answer, in bytes: measured as the
+/// growth of resident memory over 100,000 answers of one A record, less their own octets.
+const OVERHEAD: usize = 512;
 
 /// An answer in the cache.
 #[derive(Clone, Debug)]
@@ -194,7 +195,7 @@ mod tests {
             put(&store, &number.to_be_bytes(), 1000);
         }
         let (entries, bytes) = store.size();
-        assert!(bytes <= 100_000 && entries < 400, "{entries} entries, {bytes} bytes");
+        assert!(bytes <= 100_000 && entries < 180, "{entries} entries, {bytes} bytes");
     }
 
     #[test]

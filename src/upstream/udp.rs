@@ -52,7 +52,9 @@ struct Port {
 
 struct Waiting {
     question: Question,
-    reply: oneshot::Sender<Arrival>,
+    /// `None` once the reply has been handed over. The ID stays taken until whoever asked lets go
+    /// of it, so that they never let go of somebody else's.
+    reply: Option<oneshot::Sender<Arrival>>,
 }
 
 /// The reply, `None` for one that was truncated; or what the network said instead.
@@ -135,7 +137,7 @@ impl Port {
         let mut waiting = self.waiting.borrow_mut();
         // A socket takes at most QUESTIONS_PER_SOCKET, so that a free ID is found at once.
         let id = std::iter::repeat_with(|| rand::rng().random()).find(|id| !waiting.contains_key(id)).unwrap_or(0);
-        waiting.insert(id, Waiting { question: question.clone(), reply });
+        waiting.insert(id, Waiting { question: question.clone(), reply: Some(reply) });
         Registered { port: self, id }
     }
 
@@ -152,20 +154,20 @@ impl Port {
     fn deliver(&self, packet: &[u8]) {
         let Some(id) = packet.first_chunk().map(|id| u16::from_be_bytes(*id)) else { return };
         let mut waiting = self.waiting.borrow_mut();
-        let Some(asked) = waiting.get(&id) else { return };
+        let Some(asked) = waiting.get_mut(&id) else { return };
         let arrival = match classify(packet, id, &asked.question) {
             Match::Reply => Some(packet.to_vec()),
             Match::Truncated => None,
             Match::Foreign => return,
         };
-        if let Some(asked) = waiting.remove(&id) {
-            let _ = asked.reply.send(Ok(arrival));
+        if let Some(reply) = asked.reply.take() {
+            let _ = reply.send(Ok(arrival));
         }
     }
 
     fn fail_all(&self, kind: io::ErrorKind) {
-        for (_, asked) in self.waiting.borrow_mut().drain() {
-            let _ = asked.reply.send(Err(kind));
+        for reply in self.waiting.borrow_mut().values_mut().filter_map(|asked| asked.reply.take()) {
+            let _ = reply.send(Err(kind));
         }
     }
 }
@@ -236,6 +238,23 @@ mod tests {
             };
             let (reply, right) = tokio::join!(ports.ask(&asked), answering);
             assert_eq!(reply.unwrap().unwrap(), right);
+        });
+    }
+
+    #[test]
+    fn an_id_stays_taken_until_whoever_asked_lets_go() {
+        local(async {
+            let (_server, ports) = server().await;
+            let port = ports.choose().await.unwrap();
+            let (reply, mut arrival) = oneshot::channel();
+            let registered = port.register(&question(b'a'), reply);
+            let packet = reply_to(&write_upstream_query(&question(b'a'), registered.id, MAX_UDP_PAYLOAD));
+            port.deliver(&packet);
+            assert!(arrival.try_recv().is_ok());
+            assert!(port.waiting.borrow().contains_key(&registered.id));
+            port.deliver(&packet);
+            drop(registered);
+            assert!(port.waiting.borrow().is_empty());
         });
     }
 

@@ -6,5 +6,6 @@ mod answers;
 mod caching;
 mod failover;
 mod groups;
+mod hostile;
 mod reload;
 mod world;

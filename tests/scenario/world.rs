@@ -32,8 +32,10 @@ pub(crate) enum Act {
     Silence,
     /// The network says that it is not there.
     Unreachable,
-    /// Replies with these octets behind the header and question.
+    /// Replies with a message that claims more records than it has.
     Garbage,
+    /// Replies with these octets.
+    Octets(Vec<u8>),
 }
 
 impl Act {
@@ -87,12 +89,14 @@ impl Exchange for Upstreams {
                     octets[7] = 9;
                     Ok(octets)
                 }
+                Act::Octets(octets) => Ok(octets),
             }
         })
     }
 }
 
-fn reply(question: &str, rcode: ResponseCode, records: &str) -> Vec<u8> {
+/// A reply to `name type` with records in up to three sections, parted by `--`.
+pub(crate) fn reply(question: &str, rcode: ResponseCode, records: &str) -> Vec<u8> {
     let mut message = Message::new(0, MessageType::Response, OpCode::Query);
     message.metadata.response_code = rcode;
     message.add_query(query(question));
@@ -164,6 +168,13 @@ impl World {
     pub(crate) fn reload(&self, toml: &str) {
         self.generation.set(self.generation.get() + 1);
         self.tables.store(Arc::new(Self::tables(toml, self.generation.get(), &self.registry)));
+    }
+
+    /// Takes the counters out of the live tables, which no configuration can do.
+    pub(crate) fn break_tables(&self, toml: &str) {
+        let mut tables = Self::tables(toml, u64::MAX, &self.registry);
+        tables.series.clear();
+        self.tables.store(Arc::new(tables));
     }
 
     /// Says what upstreams do from now on.

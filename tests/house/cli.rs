@@ -1,0 +1,125 @@
+//! The command line as its users see it: words, streams and exit codes.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+/// Runs zerohop in a directory, with nothing about it in the environment.
+fn zerohop(directory: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_zerohop"))
+        .args(arguments)
+        .current_dir(directory)
+        .env_remove("ZEROHOP_CONFIG")
+        .env("COLUMNS", "100")
+        .output()
+        .unwrap()
+}
+
+/// Exit code, standard output and standard error, as one text.
+fn shown(output: &Output) -> String {
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    let code = output.status.code().unwrap();
+    format!("exit {code}\n--- out\n{}--- err\n{}", text(&output.stdout), text(&output.stderr))
+}
+
+#[test]
+fn help() {
+    insta::assert_snapshot!(shown(&zerohop(Path::new("."), &["--help"])), @r#"
+    exit 0
+    --- out
+    DNS that never leaves the node: a node-local caching DNS forwarder
+
+    Usage: zerohop [OPTIONS] [COMMAND]
+
+    Commands:
+      run    Serve DNS (the default)
+      check  Find every fault of the configuration, and say what to write instead
+
+    Options:
+          --config <FILE>  The configuration file [default: $ZEROHOP_CONFIG, else /etc/zerohop/zerohop.toml if it exists, else a built-in quick start]
+      -h, --help           Print help
+      -V, --version        Print version
+    --- err
+    "#);
+}
+
+#[test]
+fn version() {
+    let expected = format!("exit 0\n--- out\nzerohop {}\n--- err\n", env!("CARGO_PKG_VERSION"));
+    assert_eq!(shown(&zerohop(Path::new("."), &["--version"])), expected);
+}
+
+#[test]
+fn a_word_that_is_no_verb_is_a_usage_error() {
+    insta::assert_snapshot!(shown(&zerohop(Path::new("."), &["chekc"])), @r#"
+    exit 2
+    --- out
+    --- err
+    error: unrecognized subcommand 'chekc'
+
+      tip: a similar subcommand exists: 'check'
+
+    Usage: zerohop [OPTIONS] [COMMAND]
+
+    For more information, try '--help'.
+    "#);
+}
+
+#[test]
+fn check_tells_every_fault_of_a_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let text = "[server]\nlisten = [\"127.0.0.1:53\"]\nworker = 2\n\n[[zone]]\nname = \"example.com\"\n\
+                records = [\"api A 10.0.0.300\"]\n\n[[zone]]\nname = \".\"\nforward = [\"clod\"]\n";
+    fs::write(directory.path().join("broken.toml"), text).unwrap();
+    insta::assert_snapshot!(shown(&zerohop(directory.path(), &["check", "--config", "broken.toml"])), @r#"
+    exit 78
+    --- out
+    --- err
+    broken.toml:3:1: error: server.worker: [server] has no key `worker`; did you mean `workers`?
+        worker = 2
+        ^
+    broken.toml:7:19: error: zone.records: "10.0.0.300" is no IPv4 address; write `A address`
+        records = ["api A 10.0.0.300"]
+                          ^
+    broken.toml:11:12: error: zone.forward: there is no upstream "clod"; add an [[upstream]] of that name, or write a server's address
+        forward = ["clod"]
+                   ^
+    3 faults
+    "#);
+}
+
+#[test]
+fn check_sums_up_a_good_file() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("good.toml"), include_str!("../../packaging/zerohop.toml")).unwrap();
+    insta::assert_snapshot!(shown(&zerohop(directory.path(), &["check", "--config", "good.toml"])), @r#"
+    exit 0
+    --- out
+    good.toml: no faults; 1 listen address, 5 zones, 3 records, 1 pattern, 2 upstreams
+    --- err
+    "#);
+}
+
+#[test]
+fn run_does_not_start_with_a_fault_or_without_its_file() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("broken.toml"), "[server]\n").unwrap();
+    for file in ["broken.toml", "missing.toml"] {
+        let output = zerohop(directory.path(), &["run", "--config", file]);
+        assert_eq!(output.status.code(), Some(78), "{}", shown(&output));
+        assert!(!output.stderr.is_empty() && output.stdout.is_empty());
+    }
+}
+
+#[test]
+fn an_address_that_is_taken_is_a_failure_that_says_what_to_do() {
+    let directory = tempfile::tempdir().unwrap();
+    let taken = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let text = format!("[server]\nlisten = [\"{address}\"]\n[admin]\nlisten = \"off\"\n");
+    fs::write(directory.path().join("zerohop.toml"), text).unwrap();
+    let output = zerohop(directory.path(), &["run", "--config", "zerohop.toml"]);
+    let said = shown(&output);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains(&format!("zerohop: cannot listen on {address} (UDP)")), "{said}");
+}

@@ -1,0 +1,45 @@
+//! What a source file may be.
+
+use std::path::Path;
+
+use crate::source;
+
+const MOST_LINES: usize = 400;
+/// Names that say nothing about what is inside.
+const EMPTY_NAMES: &[&str] = &["util", "utils", "common", "misc", "helper", "helpers", "types", "globals"];
+/// The only file with `unsafe`: the system calls for batches of datagrams.
+const UNSAFE: &str = "src/listener/datagrams.rs";
+
+#[test]
+fn no_file_is_longer_than_can_be_read_at_once() {
+    for (path, text) in source::rust("src") {
+        let lines = text.lines().count();
+        assert!(lines <= MOST_LINES, "{}: {lines} lines; {MOST_LINES} are the most", path.display());
+    }
+}
+
+#[test]
+fn names_say_what_is_inside() {
+    for (path, _) in source::rust("src").into_iter().chain(source::rust("tests")) {
+        for part in path.with_extension("").iter() {
+            assert!(!EMPTY_NAMES.iter().any(|name| part == *name), "{}: name it for what it holds", path.display());
+        }
+    }
+}
+
+#[test]
+fn unsafe_stays_in_its_room() {
+    let word = regex::Regex::new(r"(?-u)\bunsafe\b").unwrap();
+    let has = |text: &str| text.lines().any(|line| word.is_match(line.split("//").next().unwrap_or("")));
+    let found: Vec<_> = source::rust("src").into_iter().filter(|(_, text)| has(text)).map(|(path, _)| path).collect();
+    assert_eq!(found, [Path::new(UNSAFE)]);
+}
+
+#[test]
+fn nothing_is_left_for_later_in_a_comment() {
+    let mark = regex::Regex::new(concat!("TO", "DO|FIX", "ME|XX", "X")).unwrap();
+    for (path, text) in ["src", "tests", "benches"].into_iter().flat_map(source::rust) {
+        let line = text.lines().position(|line| mark.is_match(line));
+        assert_eq!(line, None, "{}: do it, or write it down where plans are kept", path.display());
+    }
+}

@@ -1,0 +1,11 @@
+//! The house rules, as tests: what the documents say, what is shipped, who imports whom.
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod cli;
+mod files;
+mod layering;
+mod metrics_names;
+mod readme;
+mod shipped;
+mod source;
+mod tools;
