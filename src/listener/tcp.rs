@@ -115,13 +115,17 @@ impl Connection {
             let event = tokio::select! {
                 biased;
                 Some(reply) = arriving.recv() => Event::Reply(reply),
-                read = reader.read_buf(&mut self.input), if reading && self.waiting < PIPELINED => Event::Read(read),
+                read = reader.read_buf(&mut self.input), if reading && !self.is_full() => Event::Read(read),
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if reading && deadline.is_some() => Event::TooLate,
                 _ = stop.wait_for(|&stop| stop), if reading => Event::Stop,
             };
             match event {
                 Event::Reply(first) => {
                     let mut output = first;
+                    // While nothing was read, the client could not be late.
+                    if self.is_full() && self.message_began.is_some() {
+                        self.message_began = Some(Instant::now());
+                    }
                     self.waiting -= 1;
                     while let Ok(reply) = arriving.try_recv() {
                         output.extend_from_slice(&reply);
@@ -145,10 +149,16 @@ impl Connection {
         writer.shutdown().await
     }
 
+    /// So many questions wait for upstreams that no more are read.
+    fn is_full(&self) -> bool {
+        self.waiting >= PIPELINED
+    }
+
     /// Until when the client has to send something; for ever while it waits for us.
     fn deadline(&self) -> Option<Instant> {
         let limits = &self.context.limits;
         match self.message_began {
+            _ if self.is_full() => None,
             Some(began) => Some(began + limits.tcp_read),
             None if self.waiting > 0 => None,
             None => Some(self.last_used + limits.tcp_idle),

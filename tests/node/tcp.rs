@@ -1,5 +1,6 @@
 //! TCP as RFC 7766 has it, and an end to whoever holds a connection without using it.
 
+use std::collections::HashSet;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::sync::mpsc::{Receiver, channel};
@@ -153,6 +154,27 @@ fn a_client_that_is_slow_with_a_message_is_cut_off() {
     assert!(began.elapsed() >= Duration::from_millis(200));
     assert_eq!(zerohop.metrics().sum("zerohop_tcp_timeouts_total", &[]), 1);
     own("a").tcp(zerohop.address);
+}
+
+#[test]
+fn a_client_that_waits_for_us_is_not_called_slow() {
+    // Answers when it is asked again, and so later than `tcp-read`.
+    let mut once = HashSet::new();
+    let upstream = Recorder::scripted(move |asked| {
+        if !once.insert(asked.name()) {
+            asked.answer_a([192, 0, 2, 1], 300);
+        }
+    });
+    let zerohop = zerohop("tcp-read = \"100ms\"", &upstream);
+    let mut stream = connect(zerohop.address);
+    // More than are taken in before the first is answered, with a message cut where reading stops.
+    let questions: Vec<Ask> = (0..300).map(|number| Ask::new(&format!("{number}.example."), A)).collect();
+    let segment: Vec<u8> = questions.iter().flat_map(Ask::framed).collect();
+    stream.write_all(&segment).unwrap();
+    for number in 0..questions.len() {
+        assert!(read_framed(&mut stream).is_some(), "closed after {number} replies");
+    }
+    assert_eq!(zerohop.metrics().sum("zerohop_tcp_timeouts_total", &[]), 0);
 }
 
 #[test]
