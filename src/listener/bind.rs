@@ -76,7 +76,7 @@ pub fn open(address: SocketAddr, workers: usize) -> Result<Vec<Sockets>, BindErr
 }
 
 /// Whether whoever reaches this address is on this host or link, and needs no leave to ask.
-pub fn is_welcoming(address: IpAddr) -> bool {
+pub(super) fn is_welcoming(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => v4.is_loopback() || v4.is_link_local(),
         IpAddr::V6(v6) => v6.is_loopback() || v6.is_unicast_link_local(),

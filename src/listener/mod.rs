@@ -4,10 +4,12 @@
 //! The kernel spreads clients over the workers' sockets; nothing is handed from worker to worker.
 
 mod bind;
+mod context;
 mod datagrams;
 mod tcp;
 mod udp;
 mod worker;
 
-pub use bind::{BindError, Sockets, is_welcoming, open};
-pub use worker::{Limits, Start, Worker};
+pub use bind::{BindError, Sockets, open};
+pub use context::Limits;
+pub use worker::{Start, Worker};

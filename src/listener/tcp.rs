@@ -15,7 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, TryAcquireError};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::bind::is_welcoming;
-use super::worker::Context;
+use super::context::Context;
 use crate::dns::Protocol;
 use crate::handler::{Client, Deferred, Handled};
 

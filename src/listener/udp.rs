@@ -8,8 +8,8 @@ use tokio::io::Interest;
 use tokio::net::UdpSocket;
 
 use super::bind::is_welcoming;
+use super::context::Context;
 use super::datagrams::{BATCH, Batch, ReturnPath};
-use super::worker::Context;
 use crate::dns::Protocol;
 use crate::dns::response::MAX_UDP_PAYLOAD;
 use crate::handler::{Client, Deferred, Handled};

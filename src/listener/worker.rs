@@ -1,8 +1,6 @@
 //! A worker: one thread, one runtime, its own sockets, its own line.
 
 use std::cell::RefCell;
-use std::convert::Infallible;
-use std::future::Future;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -15,6 +13,7 @@ use tokio::task::{JoinSet, LocalSet};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::bind::Sockets;
+use super::context::{Context, Limits};
 use super::{tcp, udp};
 use crate::cache::Front;
 use crate::clock::Clock;
@@ -28,15 +27,6 @@ const BEAT: Duration = Duration::from_millis(250);
 
 /// How long a worker that failed rests before it starts again.
 const RESTART_PAUSE: Duration = Duration::from_millis(50);
-
-/// Bounds on what clients may hold, and for how long.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    pub tcp_idle: Duration,
-    pub tcp_read: Duration,
-    /// How long answers may be late at a stop.
-    pub drain: Duration,
-}
 
 /// What a worker starts with. All workers share what stands behind an `Arc`.
 #[derive(Clone)]
@@ -60,31 +50,6 @@ pub struct Start {
 #[derive(Debug)]
 pub struct Worker {
     thread: JoinHandle<()>,
-}
-
-/// What the tasks of one worker share.
-pub(super) struct Context {
-    pub(super) handler: RefCell<Handler>,
-    pub(super) series: Arc<WorkerSeries>,
-    pub(super) clock: Clock,
-    pub(super) connections: Arc<Semaphore>,
-    pub(super) limits: Limits,
-    pub(super) stop: watch::Receiver<bool>,
-    /// Where replies over TCP are written before they are copied out.
-    pub(super) reply_buffer: RefCell<Vec<u8>>,
-    /// Held by every task, so that the worker knows when the last one has ended.
-    busy: mpsc::Sender<Infallible>,
-}
-
-impl Context {
-    /// Runs a task on this worker that a stop waits for.
-    pub(super) fn spawn(&self, task: impl Future<Output = ()> + 'static) {
-        let busy = self.busy.clone();
-        tokio::task::spawn_local(async move {
-            task.await;
-            drop(busy);
-        });
-    }
 }
 
 impl Worker {
