@@ -2,15 +2,13 @@
 //! no question.
 
 use super::query::{DNSSEC_OK, Query, flag};
-use super::stored_answer::{HEADER, StoredAnswer};
+use super::stored_answer::{HEADER, OPT_LENGTH, StoredAnswer};
 use super::{Moment, Rcode, RecordType};
 
 /// The largest UDP payload that we take and send: no fragments on any path (DNS Flag Day 2020).
 pub const MAX_UDP_PAYLOAD: u16 = 1232;
 /// What a client without EDNS takes over UDP (RFC 1035, section 2.3.4).
 const MIN_UDP_PAYLOAD: u16 = 512;
-/// Octets of an OPT record without options.
-const OPT_LENGTH: usize = 11;
 /// Octets of an Extended DNS Error option without text (RFC 8914, section 2).
 const EXTENDED_ERROR_LENGTH: usize = 6;
 const EXTENDED_ERROR_OPTION: u16 = 15;

@@ -5,13 +5,15 @@
 //! (RFC 1035, section 4.1.4) in owner names only, so that nothing in RDATA ever needs decoding
 //! (RFC 3597, section 4).
 
-use super::name::suffixes;
+use super::name::{MAX_NAME, suffixes};
 use super::{Moment, Rcode, RecordType};
 
 /// Octets of a message header (RFC 1035, section 4.1.1).
 pub const HEADER: usize = 12;
 /// Octets of QTYPE and QCLASS behind the question's name.
 pub const TYPE_AND_CLASS: usize = 4;
+/// Octets of an OPT record without options (RFC 6891, section 6.1.2).
+pub(super) const OPT_LENGTH: usize = 11;
 /// A pointer to the question's name, which always stands right behind the header.
 const POINTER_TO_QUESTION: [u8; 2] = [0xc0, 0x0c];
 /// The furthest octet that a compression pointer reaches.
@@ -188,8 +190,7 @@ impl AnswerBuilder {
         self.body.extend_from_slice(&u16::try_from(rdata.len()).map_err(|_| TooLarge)?.to_be_bytes());
         let rdata_at = self.body.len();
         self.body.extend_from_slice(rdata);
-        // The longest question and an OPT record must fit beside the body.
-        if self.body.len() > usize::from(u16::MAX) - 512 {
+        if self.message_length() > usize::from(u16::MAX) {
             return Err(TooLarge);
         }
         self.ttls.push(ttl_at);
@@ -210,6 +211,13 @@ impl AnswerBuilder {
             stored_at,
             ..self.answer
         }
+    }
+
+    /// The octets of the longest reply with this body: behind the longest question if it fits any,
+    /// with an OPT record.
+    fn message_length(&self) -> usize {
+        let name = self.question.as_ref().map_or(MAX_NAME, |question| question.len());
+        HEADER + name + TYPE_AND_CLASS + self.body.len() + OPT_LENGTH
     }
 
     fn push_owner(&mut self, owner: Owner<'_>) {
@@ -326,12 +334,13 @@ mod tests {
 
     #[test]
     fn what_cannot_be_sent_is_not_built() {
-        let mut builder = AnswerBuilder::new(Rcode::NOERROR);
-        let push = |builder: &mut AnswerBuilder| {
-            builder.push(Section::Answer, Owner::Question, RecordType::NULL, 5, &[0; 30_000])
-        };
-        assert_eq!(push(&mut builder), Ok(()));
-        assert_eq!(push(&mut builder), Ok(()));
-        assert_eq!(push(&mut builder), Err(TooLarge));
+        // 12 of header, 13 of name, 4 of type and class, 11 of OPT, 12 in front of the RDATA.
+        for (length, fits) in [(65_483, true), (65_484, false)] {
+            let mut builder = AnswerBuilder::for_question(Rcode::NOERROR, QNAME);
+            let pushed = builder.push(Section::Answer, Owner::Name(QNAME), RecordType::NULL, 5, &vec![0; length]);
+            assert_eq!(pushed.is_ok(), fits, "{length}");
+        }
+        let mut any = AnswerBuilder::new(Rcode::NOERROR);
+        assert_eq!(any.push(Section::Answer, Owner::Question, RecordType::NULL, 5, &[0; 65_483]), Err(TooLarge));
     }
 }

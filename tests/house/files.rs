@@ -36,6 +36,20 @@ fn unsafe_stays_in_its_room() {
 }
 
 #[test]
+fn every_dependency_earns_its_line() {
+    let (manifest, page) = (source::read("Cargo.toml"), source::read("ARCHITECTURE.md"));
+    let (_, table) = page.split_once("## Dependencies").unwrap();
+    for kind in ["[dependencies]", "[dev-dependencies]"] {
+        let (_, section) = manifest.split_once(&format!("\n{kind}\n")).unwrap();
+        for line in section.lines().take_while(|line| !line.starts_with('[')) {
+            let Some((name, _)) = line.split_once(" = ") else { continue };
+            let named = table.lines().any(|row| row.split(['|', ',', ' ']).any(|word| word == name));
+            assert!(named, "ARCHITECTURE.md does not say what {name} is for");
+        }
+    }
+}
+
+#[test]
 fn nothing_is_left_for_later_in_a_comment() {
     let mark = regex::Regex::new(concat!("TO", "DO|FIX", "ME|XX", "X")).unwrap();
     for (path, text) in ["src", "tests", "benches"].into_iter().flat_map(source::rust) {

@@ -20,7 +20,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::{TcpListener, UdpSocket};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
@@ -143,11 +143,11 @@ impl Terminal {
             }
             "systemctl" => {
                 let unit = command.rsplit(' ').next().unwrap();
-                exists(Path::new("systemd").join(unit).with_extension("service"));
+                exists(&Path::new("systemd").join(unit).with_extension("service"));
                 return;
             }
-            "cargo" if command == "cargo build --release" => return exists("Cargo.toml".into()),
-            _ if word.starts_with("./ci/") => return exists(word.into()),
+            "cargo" if command == "cargo build --release" => return exists(Path::new("Cargo.toml")),
+            _ if word.starts_with("./ci/") => return exists(Path::new(word)),
             _ => panic!("README.md: `{command}`: say in tests/house/readme.rs how this is run"),
         };
         let mut lines = printed.lines();
@@ -160,8 +160,8 @@ impl Terminal {
     }
 }
 
-fn exists(path: PathBuf) {
-    assert!(source::top().join(&path).exists(), "README.md means {}, which is not there", path.display());
+fn exists(path: &Path) {
+    assert!(source::top().join(path).exists(), "README.md means {}, which is not there", path.display());
 }
 
 fn shell(directory: &Path, command: &str) -> String {

@@ -20,7 +20,7 @@ pub(crate) fn have(programs: &[&str]) -> bool {
 /// Says that something is not tested here. Not through a print macro: the test runner hides those
 /// when a test passes.
 pub(crate) fn skipped(what: &str) {
-    writeln!(stderr(), "SKIPPED {what}").unwrap();
+    stderr().write_all(format!("SKIPPED {what}\n").as_bytes()).unwrap();
 }
 
 fn is_there(program: &str) -> bool {
