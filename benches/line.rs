@@ -71,7 +71,12 @@ impl Line {
     }
 
     fn handle(&mut self, packet: &[u8]) -> Handled {
-        let client = Client { address: IpAddr::V4(Ipv4Addr::LOCALHOST), protocol: Protocol::Udp, welcome: true };
+        let client = Client {
+            address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            protocol: Protocol::Udp,
+            welcome: true,
+            keepalive: None,
+        };
         self.handler.handle(black_box(packet), client, self.clock.now(), &mut self.reply)
     }
 

@@ -15,6 +15,8 @@ use crate::metrics::Registry;
 use crate::upstream::{Group, Server, nameservers};
 use crate::zone::{Unfit, ZoneTable};
 
+/// The label of the zones that nobody configured; no name in full ends so.
+const SPECIAL: &str = "special";
 /// The port of resolv.conf's nameservers, which the format cannot name.
 const DNS_PORT: u16 = 53;
 
@@ -39,10 +41,16 @@ pub fn tables(config: &Config, generation: u64, registry: &Registry, ready: Name
         generation,
         zones,
         forwarding: config.zones.iter().map(plan).collect(),
-        series: config.zones.iter().map(|zone| registry.zone(&zone.name.to_string())).collect(),
+        series: config.zones.iter().map(|zone| registry.zone(&label(zone))).collect(),
         allow: config.server.allow.clone(),
         ready,
     })
+}
+
+/// What a zone's series are labelled with. The special zones share one label: they are many, and
+/// mostly never asked.
+fn label(zone: &config::Zone) -> String {
+    if zone.special { SPECIAL.to_owned() } else { zone.name.to_string() }
 }
 
 /// The keys whose change a reload cannot carry out.

@@ -188,8 +188,7 @@ impl Daemon {
         }
         control.reloads_good.increment(1);
         control.config_current.set(1.0);
-        let tables = self.tables.load();
-        tracing::info!(generation, zones = tables.zones.len(), "configuration reloaded");
+        tracing::info!(generation, zones = loaded.config.configured_zones().count(), "configuration reloaded");
     }
 }
 
@@ -200,7 +199,7 @@ async fn received(signal: &mut Signal) -> Option<()> {
 
 fn say_hello(source: &Source, config: &Config, tables: &Tables) {
     let listen: Vec<String> = config.server.listen.iter().map(ToString::to_string).collect();
-    let zones: Vec<String> = config.zones.iter().map(|zone| zone.name.to_string()).collect();
+    let zones: Vec<String> = config.configured_zones().map(|zone| zone.name.to_string()).collect();
     let mut upstreams: Vec<String> = tables.servers().map(ToString::to_string).collect();
     upstreams.sort_unstable();
     upstreams.dedup();

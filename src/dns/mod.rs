@@ -4,6 +4,7 @@
 //! arguments; values go out.
 
 pub mod chain;
+pub mod extended_error;
 pub mod hosts_text;
 pub mod kept;
 pub mod message;

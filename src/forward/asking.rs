@@ -90,7 +90,7 @@ impl Forwarder {
                 let rcode = kept.answer.rcode();
                 attempt.end(if kept.verdict == Verdict::Lame { Attempt::Unusable } else { Attempt::Replied(rcode) });
                 match kept.verdict {
-                    Verdict::Failure(rcode) => Outcome::Failure(Failure::Rcode(rcode.code())),
+                    Verdict::Failure(rcode) => Outcome::Failure(Failure::Rcode(rcode)),
                     Verdict::Lame => Outcome::Failure(Failure::Unusable),
                     _ => Outcome::Answer(kept),
                 }

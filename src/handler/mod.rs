@@ -37,6 +37,8 @@ pub struct Client {
     pub protocol: Protocol,
     /// The listener answers everybody: it is reachable from this host or link only.
     pub welcome: bool,
+    /// How long its connection may be idle, in 100 ms (RFC 7828); `None` over UDP.
+    pub keepalive: Option<u16>,
 }
 
 /// What became of a packet.

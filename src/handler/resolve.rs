@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::Tables;
 use crate::dns::chain::join;
+use crate::dns::extended_error;
 use crate::dns::{Moment, Question, Rcode, StoredAnswer};
 use crate::forward::{Forwarded, Forwarder};
 use crate::metrics::Source;
@@ -12,8 +13,6 @@ use crate::zone::{Own, OwnSource};
 
 /// How many CNAMEs out of local data are followed.
 const MAX_ALIASES: usize = 8;
-/// Extended DNS Error "Other" (RFC 8914, section 4.1): a CNAME chain that does not end.
-const OTHER_ERROR: u16 = 0;
 
 /// How long an answer may be given again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +50,7 @@ impl From<OwnSource> for Source {
 impl Resolved {
     /// SERVFAIL, for this once.
     pub(super) fn failure() -> Self {
-        let answer = Arc::new(StoredAnswer::bare(Rcode::SERVFAIL, Some(OTHER_ERROR)));
+        let answer = Arc::new(StoredAnswer::bare(Rcode::SERVFAIL, Some(extended_error::OTHER)));
         Self { answer, hold: Hold::Never, source: Source::Failure }
     }
 }

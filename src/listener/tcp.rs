@@ -36,6 +36,7 @@ const REPLY: usize = PREFIX + u16::MAX as usize;
 /// When the runtime cannot watch the socket.
 pub(super) async fn serve(listener: TcpListener, context: Rc<Context>) -> io::Result<()> {
     let welcome = is_welcoming(listener.local_addr()?.ip());
+    let keepalive = u16::try_from(context.limits.tcp_idle.as_millis() / 100).ok();
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let mut stop = context.stop.clone();
     loop {
@@ -53,7 +54,7 @@ pub(super) async fn serve(listener: TcpListener, context: Rc<Context>) -> io::Re
         match Arc::clone(&context.connections).try_acquire_owned() {
             Ok(permit) => {
                 context.series.tcp_accepted();
-                let client = Client { address: peer.ip(), protocol: Protocol::Tcp, welcome };
+                let client = Client { address: peer.ip(), protocol: Protocol::Tcp, welcome, keepalive };
                 context.spawn(Connection::serve(stream, client, permit, Rc::clone(&context)));
             }
             Err(TryAcquireError::NoPermits | TryAcquireError::Closed) => context.series.tcp_refused(),

@@ -61,7 +61,7 @@ async fn answer(received: usize, socket: &Rc<UdpSocket>, batch: &mut Batch, welc
         let mut handler = context.handler.borrow_mut();
         let now = context.clock.now();
         for index in 0..received {
-            let client = Client { address: batch.client(index), protocol: Protocol::Udp, welcome };
+            let client = Client { address: batch.client(index), protocol: Protocol::Udp, welcome, keepalive: None };
             let (packet, reply) = batch.packet(index);
             match handler.handle(packet, client, now, reply) {
                 Handled::Replied(length) => batch.queue(index, length),

@@ -9,4 +9,5 @@ mod failover;
 mod groups;
 mod hostile;
 mod reload;
+mod special;
 mod world;

@@ -200,7 +200,7 @@ impl World {
     /// Gives one worker one packet and waits for what comes of it.
     pub(crate) async fn ask_worker(&self, worker: usize, packet: &[u8]) -> Option<Answer> {
         let mut reply = vec![0; 65_535];
-        let client = Client { address: IpAddr::V4(Ipv4Addr::LOCALHOST), protocol: Protocol::Tcp, welcome: true };
+        let client = client(Protocol::Tcp);
         let handled = self.workers[worker].borrow_mut().handle(packet, client, self.clock.now(), &mut reply);
         let length = match handled {
             Handled::Replied(length) => length,
@@ -216,8 +216,7 @@ impl World {
 
     /// Lets the synchronous part of the line work on a packet that needs no upstream.
     pub(crate) fn hit(&self, packet: &[u8], protocol: Protocol, reply: &mut [u8]) -> usize {
-        let client = Client { address: IpAddr::V4(Ipv4Addr::LOCALHOST), protocol, welcome: true };
-        match self.workers[0].borrow_mut().handle(packet, client, self.clock.now(), reply) {
+        match self.workers[0].borrow_mut().handle(packet, client(protocol), self.clock.now(), reply) {
             Handled::Replied(length) => length,
             _ => panic!("no hit"),
         }
@@ -229,6 +228,11 @@ impl World {
         let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
         line.unwrap_or_else(|| panic!("no series {series} in\n{text}")).parse().unwrap()
     }
+}
+
+fn client(protocol: Protocol) -> Client {
+    let keepalive = (protocol == Protocol::Tcp).then_some(100);
+    Client { address: IpAddr::V4(Ipv4Addr::LOCALHOST), protocol, welcome: true, keepalive }
 }
 
 /// A query with RD, EDNS and a fixed ID, spelled as given.

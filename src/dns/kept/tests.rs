@@ -5,7 +5,7 @@ use hickory_proto::op::{Message as Built, MessageType, OpCode, Query as BuiltQue
 use hickory_proto::rr::{Name as BuiltName, RData, Record as BuiltRecord, RecordType as BuiltType};
 
 use super::super::query::Query;
-use super::super::response::{Protocol, write_answer};
+use super::super::response::{Terms, write_answer};
 use super::*;
 
 const RULES: TtlRules = TtlRules { min: 0, max: 86_400, negative_max: 3600 };
@@ -50,7 +50,7 @@ fn sent(qname: &str, qtype: &str, kept: &Kept) -> Vec<String> {
     let asked = super::super::query::write_upstream_query(&question(qname, qtype), 9, 1232);
     let query = Query::parse(&asked).unwrap();
     let mut out = vec![0; 65_535];
-    let length = write_answer(&query, &kept.answer, Moment::default(), 0, Protocol::Tcp.size_limit(&query), &mut out);
+    let length = write_answer(&query, &kept.answer, Moment::default(), 0, Terms::up_to(65_535), &mut out);
     let read = Built::from_vec(&out[..length]).unwrap();
     let lines = [&read.answers, &read.authorities, &read.additionals].map(|records| {
         records
@@ -173,6 +173,6 @@ fn ttls_count_down_for_the_client() {
     let query = Query::parse(&asked).unwrap();
     let mut out = [0; 512];
     let later = Moment::default() + Duration::from_millis(30_900);
-    let length = write_answer(&query, &kept.answer, later, 0, 512, &mut out);
+    let length = write_answer(&query, &kept.answer, later, 0, Terms::up_to(512), &mut out);
     assert_eq!(Built::from_vec(&out[..length]).unwrap().answers[0].ttl, 60);
 }
