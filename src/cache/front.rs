@@ -74,9 +74,7 @@ impl Front {
 
     /// The answer to `question` that was given under these tables and still holds.
     pub fn find(&mut self, question: &Question, generation: u64, now: Moment) -> Found<'_> {
-        if generation != self.generation {
-            self.clear(generation);
-        }
+        self.renew(generation);
         let hash = self.hasher.hash_one(question.key());
         let set = &mut self.slots[set_of(hash)];
         let stands = |slot: &Option<Slot>| slot.as_ref().is_some_and(|slot| slot.holds(hash, question.key()));
@@ -93,6 +91,13 @@ impl Front {
                 Found::Hit { memory, touch: memory.source == Source::Cache && self.hits.is_multiple_of(HITS_PER_TOUCH) }
             }
             _ => Found::Miss,
+        }
+    }
+
+    /// Forgets everything unless it was answered under these tables.
+    pub fn renew(&mut self, generation: u64) {
+        if generation != self.generation {
+            self.clear(generation);
         }
     }
 

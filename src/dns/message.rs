@@ -6,6 +6,10 @@ use super::name::{MAX_LABEL, MAX_NAME};
 use super::query::flag;
 use super::stored_answer::{HEADER, Section, TYPE_AND_CLASS};
 
+/// Compression pointers that reading one name follows: a writer needs one for each label at most,
+/// and a name has 127 (RFC 1035, section 2.3.4).
+const MAX_POINTERS: usize = 127;
+
 /// The message breaks the rules of its format; what it says cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Malformed;
@@ -56,6 +60,16 @@ impl Header {
         self.bytes[3] & 0x0f
     }
 
+    /// How many questions it says it has.
+    pub fn question_count(self) -> u16 {
+        self.count(0)
+    }
+
+    /// Whether the code is neither NOERROR nor NXDOMAIN.
+    pub fn is_error(self) -> bool {
+        !matches!(self.rcode_bits(), 0 | 3)
+    }
+
     fn count(self, index: usize) -> u16 {
         u16::from_be_bytes([self.bytes[4 + 2 * index], self.bytes[5 + 2 * index]])
     }
@@ -76,19 +90,21 @@ impl WireName {
     /// Reads the name at `at` and returns it with the offset behind it.
     ///
     /// # Errors
-    /// [`Malformed`] for a cut or over-long name and for a pointer that does not go backwards, so
-    /// that no chain of pointers can loop.
+    /// [`Malformed`] for a cut or over-long name, for a pointer that does not go backwards, so that
+    /// no chain of pointers can loop, and for more pointers than a name can have labels.
     pub fn read(message: &[u8], at: usize) -> Result<(Self, usize), Malformed> {
         let mut name = Self { bytes: [0; MAX_NAME], length: 0 };
         let mut at = at;
         let mut lowest = at;
         let mut behind = None;
+        let mut pointers = 0;
         loop {
             let length = usize::from(*message.get(at).ok_or(Malformed)?);
             if length & 0xc0 == 0xc0 {
                 let low = *message.get(at + 1).ok_or(Malformed)?;
                 let target = (length & 0x3f) << 8 | usize::from(low);
-                if target >= lowest {
+                pointers += 1;
+                if target >= lowest || pointers > MAX_POINTERS {
                     return Err(Malformed);
                 }
                 behind.get_or_insert(at + 2);
@@ -276,6 +292,17 @@ mod tests {
         assert!(WireName::read(&message, 19).is_err(), "a pointer to itself");
         assert_eq!(WireName::read(&message, 21).unwrap().0.wire(), b"\x01b\x01a\x00");
         assert!(WireName::read(&message, 22).is_err(), "cut");
+    }
+
+    #[test]
+    fn a_ladder_of_pointers_is_climbed_so_far() {
+        let mut message = vec![0];
+        for step in 0..200_u16 {
+            message.extend_from_slice(&(0xc000 | (2 * step).saturating_sub(1)).to_be_bytes());
+        }
+        let top = |pointers: usize| WireName::read(&message, 2 * pointers - 1);
+        assert_eq!(top(127).unwrap().0.wire(), [0]);
+        assert!(top(128).is_err());
     }
 
     #[test]

@@ -43,7 +43,8 @@ impl Forwarder {
         let mut next_send = Instant::now();
         loop {
             let next = next_candidate(&candidates);
-            if next.is_none() && running.is_empty() {
+            let none_may_help = candidates.iter().all(|candidate| candidate.failed);
+            if none_may_help || next.is_none() && running.is_empty() {
                 return Outcome::Failure(failure.unwrap_or(Failure::TimedOut));
             }
             tokio::select! {

@@ -109,7 +109,7 @@ fn rank(verdict: Verdict) -> u8 {
     }
 }
 
-/// What those are told whose question was being asked by a task that died.
+/// What those are told whose question was being asked by a task that died or hangs.
 pub(super) fn leader_lost() -> Forwarded {
     let answer = StoredAnswer::bare(Rcode::SERVFAIL, Some(NO_REACHABLE_AUTHORITY)).into();
     Forwarded { answer, expires: None, source: Source::Failure }

@@ -56,10 +56,11 @@ impl Gate {
         if query.opt().is_some_and(|opt| opt.version != 0) {
             return Some((Rejection::EdnsVersion, &self.bad_version));
         }
-        if !client.welcome && !tables.allows(client.address) {
+        let question = query.question();
+        // The readiness check comes from one of the node's own addresses, whatever clients have.
+        if !client.welcome && !tables.allows(client.address) && self.ready(question, tables).is_none() {
             return Some((Rejection::NotAllowed, &self.not_allowed));
         }
-        let question = query.question();
         if question.class() != CLASS_IN {
             return Some((Rejection::Class, &self.not_supported));
         }

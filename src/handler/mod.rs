@@ -80,8 +80,19 @@ impl Handler {
         let line = AssertUnwindSafe(|| self.line(packet, client, now, reply));
         std::panic::catch_unwind(line).unwrap_or_else(|_| {
             self.writer.series.panicked();
-            self.writer.reject(packet, Rejected::Reply(Rcode::SERVFAIL), reply)
+            self.apologise(packet, client, now, reply)
         })
+    }
+
+    /// SERVFAIL after a panic; with the question, unless reading that was what panicked.
+    fn apologise(&mut self, packet: &[u8], client: Client, now: Moment, reply: &mut [u8]) -> Handled {
+        let whole = AssertUnwindSafe(|| {
+            let query = Query::parse(packet).ok()?;
+            let asked = Asked { query: &query, client, received: now };
+            Some(self.writer.fixed(&asked, &Resolved::failure().answer, reply))
+        });
+        let whole = std::panic::catch_unwind(whole).ok().flatten();
+        whole.unwrap_or_else(|| self.writer.reject(packet, Rejected::Reply(Rcode::SERVFAIL), reply))
     }
 
     fn line(&mut self, packet: &[u8], client: Client, now: Moment, reply: &mut [u8]) -> Handled {
@@ -137,6 +148,13 @@ impl Handler {
         }
         let asked = Asked { query: &query, client: deferred.client, received: deferred.received };
         self.writer.reply(&asked, &tables.series[deferred.zone], &resolved.answer, resolved.source, now, reply)
+    }
+
+    /// Lets go of tables that a reload has replaced, and of what was answered by them. Packets do
+    /// the same; this is for a worker that gets none.
+    pub fn refresh(&mut self) {
+        let generation = self.live.load().generation;
+        self.front.renew(generation);
     }
 
     /// Bytes that the front holds.
@@ -207,7 +225,7 @@ impl Deferred {
     pub async fn resolve(self) -> Finished {
         let resolving = async {
             match Query::parse(&self.packet) {
-                Ok(query) => resolve(&self.tables, &self.forwarder, query.question()).await,
+                Ok(query) => resolve(&self.tables, &self.forwarder, query.question(), query.recursion_desired()).await,
                 Err(_) => Resolved::failure(),
             }
         };

@@ -2,6 +2,7 @@
 //! out of local data are followed through this server.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Tables;
 use crate::dns::chain::join;
@@ -56,7 +57,14 @@ impl Resolved {
 }
 
 /// Walks from the question through local aliases to an answer.
-pub(super) async fn resolve(tables: &Tables, forwarder: &Forwarder, question: &Question) -> Resolved {
+///
+/// Without `recursion_desired` nobody is asked: the client gets the aliases alone.
+pub(super) async fn resolve(
+    tables: &Tables,
+    forwarder: &Forwarder,
+    question: &Question,
+    recursion_desired: bool,
+) -> Resolved {
     let mut aliases: Vec<(Question, Arc<StoredAnswer>, Source)> = Vec::new();
     let mut question = question.clone();
     while aliases.len() <= MAX_ALIASES {
@@ -77,6 +85,9 @@ pub(super) async fn resolve(tables: &Tables, forwarder: &Forwarder, question: &Q
                 let Some(plan) = &tables.forwarding[zone] else { return Resolved::failure() };
                 let forwarded = match forwarder.recall(plan, &question, forwarder.now()) {
                     Some(known) => known,
+                    None if !recursion_desired => {
+                        return Resolved { hold: Hold::Never, ..finish(&aliases, None, forwarder.now()) };
+                    }
                     None => forwarder.answer(plan, &question).await,
                 };
                 return finish(&aliases, Some((question, forwarded.into())), forwarder.now());
@@ -104,7 +115,14 @@ fn finish(
     let walked = aliases.iter().map(|(question, answer, _)| (question, &**answer));
     let ended = end.iter().map(|(question, resolved)| (question, &*resolved.answer));
     match join(walked.chain(ended), now, hold != Hold::Tables) {
-        Ok(answer) => Resolved { answer: Arc::new(answer), hold, source },
+        Ok(answer) => {
+            // All of it counts down, the aliases out of local data too.
+            let hold = match (hold, answer.lowest_ttl()) {
+                (Hold::Until(end), Some(ttl)) => Hold::Until(end.min(now + Duration::from_secs(ttl.into()))),
+                (hold, _) => hold,
+            };
+            Resolved { answer: Arc::new(answer), hold, source }
+        }
         Err(_) => Resolved::failure(),
     }
 }

@@ -89,7 +89,8 @@ impl Writer {
         }
     }
 
-    fn fixed(&self, asked: &Asked<'_>, answer: &StoredAnswer, out: &mut [u8]) -> Handled {
+    /// An answer that no series of a zone counts.
+    pub(super) fn fixed(&self, asked: &Asked<'_>, answer: &StoredAnswer, out: &mut [u8]) -> Handled {
         Handled::Replied(write_answer(asked.query, answer, asked.received, 0, asked.terms(), out))
     }
 }

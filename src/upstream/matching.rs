@@ -25,8 +25,7 @@ pub(super) fn classify(packet: &[u8], id: u16, question: &Question) -> Match {
     if header.id() != id || !header.is_response() {
         return Match::Foreign;
     }
-    let is_error = !matches!(header.rcode_bits(), 0 | 3);
-    if packet.len() == HEADER && is_error {
+    if header.question_count() == 0 && header.is_error() {
         return Match::Reply;
     }
     if !question_matches(packet, question) {
@@ -79,6 +78,8 @@ mod tests {
         let question = Question::new(b"\x01a\x00", RecordType::A, false, false).unwrap();
         let bare = |rcode: u8| [0x12, 0x34, 0x81, 0x80 | rcode, 0, 0, 0, 0, 0, 0, 0, 0];
         assert_eq!(classify(&bare(5), 0x1234, &question), Match::Reply);
+        let with_opt = [&bare(1)[..11], &[1, 0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 0]].concat();
+        assert_eq!(classify(&with_opt, 0x1234, &question), Match::Reply);
         assert_eq!(classify(&bare(0), 0x1234, &question), Match::Foreign);
         assert_eq!(classify(&bare(3), 0x1234, &question), Match::Foreign);
         assert_eq!(classify(&bare(5)[..5], 0x1234, &question), Match::Foreign);

@@ -1,5 +1,6 @@
 //! What clients see of servers that are silent, gone, or of no help.
 
+use std::cell::Cell;
 use std::net::SocketAddr;
 
 use hickory_proto::op::ResponseCode;
@@ -107,5 +108,36 @@ fn a_group_without_servers_fails_at_once() {
         let answer = world.ask("www.example. A").await;
         assert_eq!((answer.rcode(), answer.extended_error()), (ResponseCode::ServFail, Some(22)));
         assert!(began.elapsed() < seconds(1));
+    });
+}
+
+#[test]
+fn once_every_server_has_failed_nothing_is_waited_for() {
+    play(|| async {
+        let world = World::new("[[zone]]\nname = '.'\nforward = ['10.0.0.1']\n");
+        let sends = Cell::new(0);
+        world.script(move |_, _| {
+            sends.set(sends.get() + 1);
+            if sends.get() == 1 { Act::rcode(ResponseCode::ServFail).late(millis(450)) } else { Act::Silence }
+        });
+        let began = Instant::now();
+        assert_eq!(world.ask("www.example. A").await.rcode(), ResponseCode::ServFail);
+        assert_eq!((began.elapsed().as_millis(), world.asked_count()), (450, 2));
+    });
+}
+
+#[test]
+fn an_error_that_leaves_the_question_out_is_the_error_it_is() {
+    play(|| async {
+        let world = World::new(TWO);
+        let refused = [0, 0, 0x81, 0x85, 0, 0, 0, 0, 0, 0, 0, 0];
+        let with_opt = [&refused[..11], &[1, 0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 0]].concat();
+        for octets in [refused.to_vec(), with_opt] {
+            world.script(move |server, _| if is_first(server) { Act::Octets(octets.clone()) } else { Act::data(DATA) });
+            world.reload(TWO);
+            assert_eq!(world.ask("www.example. A").await.data(), ["192.0.2.1"]);
+            world.script(move |_, _| Act::Octets(refused.to_vec()));
+            assert_eq!(world.ask("refused.example. A").await.rcode(), ResponseCode::Refused);
+        }
     });
 }

@@ -17,7 +17,7 @@ use zerohop::clock::Clock;
 use zerohop::config;
 use zerohop::daemon::build;
 use zerohop::dns::name::write_text;
-use zerohop::dns::{Protocol, Question};
+use zerohop::dns::{Name, Protocol, Question};
 use zerohop::forward::{Forwarder, InFlight, Shared};
 use zerohop::handler::{Client, Handled, Handler, Tables};
 use zerohop::metrics::Registry;
@@ -133,6 +133,8 @@ pub(crate) struct World {
     workers: Vec<RefCell<Handler>>,
     clock: Clock,
     generation: Cell<u64>,
+    /// The name of the readiness check.
+    pub(crate) ready: Name,
 }
 
 impl World {
@@ -143,7 +145,9 @@ impl World {
     pub(crate) fn with_workers(toml: &str, count: usize) -> Self {
         let clock = Clock::start();
         let registry = Arc::new(Registry::new(count));
-        let tables = Arc::new(ArcSwap::from_pointee(Self::tables(toml, 1, &registry)));
+        let tables = Self::tables(toml, 1, &registry);
+        let ready = tables.ready.clone();
+        let tables = Arc::new(ArcSwap::from_pointee(tables));
         let (store, _) = Store::start(1 << 24).unwrap();
         let in_flight = Arc::new(InFlight::default());
         let shared = Arc::new(Shared { store, failures: Failures::default(), in_flight });
@@ -155,7 +159,7 @@ impl World {
             RefCell::new(Handler::new(index, Arc::clone(&tables), Front::new(1 << 20), forwarder, series, clock))
         };
         let workers = (0..count).map(worker).collect();
-        Self { upstreams, registry, tables, workers, clock, generation: Cell::new(1) }
+        Self { upstreams, registry, tables, workers, clock, generation: Cell::new(1), ready }
     }
 
     fn tables(toml: &str, generation: u64, registry: &Registry) -> Tables {
@@ -212,6 +216,17 @@ impl World {
         };
         reply.truncate(length);
         Some(Answer { octets: reply })
+    }
+
+    /// Asks from an address that is not welcome as such, what needs no upstream.
+    pub(crate) fn ask_from(&self, address: IpAddr, packet: &[u8]) -> Answer {
+        let mut reply = vec![0; 512];
+        let client = Client { address, welcome: false, ..client(Protocol::Udp) };
+        match self.workers[0].borrow_mut().handle(packet, client, self.clock.now(), &mut reply) {
+            Handled::Replied(length) => reply.truncate(length),
+            _ => panic!("no reply at once"),
+        }
+        Answer { octets: reply }
     }
 
     /// Lets the synchronous part of the line work on a packet that needs no upstream.
