@@ -27,6 +27,8 @@ enum Field {
     Seconds,
     /// One character-string.
     Text,
+    /// One character-string of letters and digits (RFC 8659, section 4.1.1).
+    Tag,
     /// One or more character-strings, up to the end.
     Texts,
     /// One token without a length octet, up to the end.
@@ -37,7 +39,7 @@ enum Field {
     Parameters,
 }
 
-use Field::{Hex, Ipv4, Ipv6, Octets, Parameters, Seconds, Text, Texts, U8, U16, U32};
+use Field::{Hex, Ipv4, Ipv6, Octets, Parameters, Seconds, Tag, Text, Texts, U8, U16, U32};
 
 /// Types, how their RDATA is written, and its fields.
 type Shape = (&'static [RecordType], &'static str, &'static [Field]);
@@ -81,7 +83,7 @@ const SHAPES: &[Shape] = &[
     (&[RecordType::SSHFP], "algorithm type hex", &[U8, U8, Hex]),
     (&[RecordType::TLSA, RecordType::SMIMEA], "usage selector matching-type hex", &[U8, U8, U8, Hex]),
     (&[RecordType::URI], "priority weight \"uri\"", &[U16, U16, Octets]),
-    (&[RecordType::CAA], "flags tag \"value\"", &[U8, Text, Octets]),
+    (&[RecordType::CAA], "flags tag \"value\"", &[U8, Tag, Octets]),
     (&[RecordType::SVCB, RecordType::HTTPS], "priority target key=value …", &[U16, Field::Name, Parameters]),
 ];
 
@@ -187,7 +189,8 @@ impl Reader<'_, '_> {
                 let seconds = parse_ttl(raw).ok_or_else(|| format!("{raw:?} is no time such as 3600 or 1h"))?;
                 self.rdata.extend(seconds.to_be_bytes());
             }
-            Text => self.string(token)?,
+            Tag if !is_tag(raw.as_bytes()) => return Err(format!("{raw:?} is no tag of letters and digits")),
+            Text | Tag => self.string(token)?,
             Texts => {
                 while let Some(token) = self.tokens.get(self.at) {
                     self.string(token)?;
@@ -245,6 +248,10 @@ pub(super) fn parse_ttl(text: &str) -> Option<u32> {
     }
 }
 
+fn is_tag(octets: &[u8]) -> bool {
+    !octets.is_empty() && octets.iter().all(u8::is_ascii_alphanumeric)
+}
+
 fn hex(tokens: &[Token<'_>]) -> Result<Vec<u8>, String> {
     let digits: Vec<u8> = tokens.iter().flat_map(|token| token.raw.bytes()).collect();
     let value = |digit: u8| char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok());
@@ -293,6 +300,7 @@ fn has_shape(rdata: &[u8], fields: &[Field]) -> bool {
             U16 => Some(2),
             Field::Name => name::wire_length(rest),
             Text => string(rest),
+            Tag => string(rest).filter(|&length| rest.get(1..length).is_some_and(is_tag)),
             Texts => {
                 let mut at = 0;
                 while at < rest.len() {

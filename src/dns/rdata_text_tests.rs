@@ -55,6 +55,15 @@ fn strings_keep_their_octets() {
 }
 
 #[test]
+fn a_tag_is_letters_and_digits() {
+    for wrong in ["0 issu+e x", "0 \"\" x", "0 is\"s\"ue x", "0 a.b x"] {
+        assert!(read(RecordType::CAA, wrong).is_err(), "{wrong}");
+    }
+    let fault = read(RecordType::CAA, "0 is-sue x").unwrap_err();
+    assert_eq!(fault, "\"is-sue\" is no tag of letters and digits; write `CAA flags tag \"value\"`");
+}
+
+#[test]
 fn generic_form_is_for_every_type_and_keeps_its_shape() {
     assert_eq!(read(RecordType::new(65280), r"\# 3 ab CDef").unwrap(), [0xab, 0xcd, 0xef]);
     assert_eq!(read(RecordType::new(65280), r"\# 0").unwrap(), Vec::<u8>::new());
@@ -71,6 +80,8 @@ fn generic_form_is_for_every_type_and_keeps_its_shape() {
         (RecordType::SRV, r"\# 4 00010001"),
         (RecordType::SOA, r"\# 2 0000"),
         (RecordType::TXT, r"\# 2 0561"),
+        (RecordType::CAA, r"\# 4 00022b61"),
+        (RecordType::CAA, r"\# 2 0000"),
         (RecordType::new(65280), r"\# 2 ab"),
         (RecordType::new(65280), r"\# 1 a"),
         (RecordType::new(65280), r"\# 1 ag"),
