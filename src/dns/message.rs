@@ -211,6 +211,24 @@ impl<'m> Message<'m> {
     }
 }
 
+/// Whether these octets, on their own and uncompressed, are data of their type as
+/// [`Message::write_rdata`] copies it.
+pub(super) fn has_shape(rtype: RecordType, rdata: &[u8]) -> bool {
+    let message = Message { bytes: rdata, header: Header { bytes: [0; HEADER] }, records: Vec::new() };
+    let record = WireRecord {
+        section: Section::Answer,
+        owner_at: 0,
+        rtype,
+        class: 0,
+        ttl: 0,
+        ttl_field: 0,
+        rdata_start: 0,
+        rdata_end: rdata.len(),
+    };
+    let mut copy = Vec::new();
+    message.write_rdata(&record, &mut copy).is_ok() && copy == rdata
+}
+
 fn read_record(bytes: &[u8], at: usize, section: Section) -> Result<WireRecord, Malformed> {
     let (_, behind) = WireName::read(bytes, at)?;
     let fixed = bytes.get(behind..).and_then(|rest| rest.first_chunk::<10>()).ok_or(Malformed)?;

@@ -4,10 +4,10 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use hickory_proto::rr::{RData, RecordType as HickoryType};
-use hickory_proto::serialize::binary::{BinEncodable, BinEncoder};
+use hickory_proto::serialize::binary::{BinDecoder, BinEncodable, BinEncoder, Restrict};
 
 use super::presentation::{Token, entries};
-use super::{Name, RecordType, name};
+use super::{Name, RecordType, message, name};
 
 /// The longest RDATA (RFC 1035, section 3.2.1).
 const MAX_RDATA: usize = 65_535;
@@ -285,6 +285,7 @@ fn generic(rtype: RecordType, tokens: &[Token<'_>]) -> Result<Vec<u8>, RdataFaul
             problem: format!("these octets are no {rtype} data"),
             remedy: format!("write `{rtype} {usage}`"),
         }),
+        None if !message::has_shape(rtype, &rdata) => Err(fault(2, format!("these octets are no {rtype} data"))),
         _ => Ok(rdata),
     }
 }
@@ -309,7 +310,8 @@ fn has_shape(rdata: &[u8], fields: &[Field]) -> bool {
                 (at > 0).then_some(at)
             }
             Hex => (!rest.is_empty()).then_some(rest.len()),
-            Octets | Parameters => Some(rest.len()),
+            Octets => Some(rest.len()),
+            Parameters => are_parameters(rest).then_some(rest.len()),
         };
         match length.and_then(|length| rest.get(length..)) {
             Some(after) => rest = after,
@@ -317,6 +319,13 @@ fn has_shape(rdata: &[u8], fields: &[Field]) -> bool {
         }
     }
     rest.is_empty()
+}
+
+/// Whether hickory reads these `SvcParams` behind a priority and a target.
+fn are_parameters(wire: &[u8]) -> bool {
+    let rdata = [&[0, 1, 0], wire].concat();
+    let Ok(length) = u16::try_from(rdata.len()) else { return false };
+    RData::read(&mut BinDecoder::new(&rdata), HickoryType::SVCB, Restrict::new(length)).is_ok()
 }
 
 /// The wire form of `SvcParams`. Priority and target are left to us: hickory reads names without

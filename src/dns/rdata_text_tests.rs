@@ -67,7 +67,8 @@ fn a_tag_is_letters_and_digits() {
 fn generic_form_is_for_every_type_and_keeps_its_shape() {
     assert_eq!(read(RecordType::new(65280), r"\# 3 ab CDef").unwrap(), [0xab, 0xcd, 0xef]);
     assert_eq!(read(RecordType::new(65280), r"\# 0").unwrap(), Vec::<u8>::new());
-    assert_eq!(read(RecordType::RRSIG, r"\# 1 00").unwrap(), [0]);
+    assert_eq!(read(RecordType::RRSIG, &format!(r"\# 20 {}", "00".repeat(20))).unwrap(), [0; 20]);
+    assert_eq!(read(RecordType::HTTPS, r"\# 9 000100 0003000201bb").unwrap(), b"\x00\x01\x00\x00\x03\x00\x02\x01\xbb");
     assert_eq!(read(RecordType::A, r"\# 4 0a000001").unwrap(), [10, 0, 0, 1]);
     assert_eq!(read(RecordType::CNAME, r"\# 3 016100").unwrap(), b"\x01a\x00");
     assert_eq!(read(RecordType::TXT, r"\# 2 0161").unwrap(), b"\x01a");
@@ -80,6 +81,9 @@ fn generic_form_is_for_every_type_and_keeps_its_shape() {
         (RecordType::SRV, r"\# 4 00010001"),
         (RecordType::SOA, r"\# 2 0000"),
         (RecordType::TXT, r"\# 2 0561"),
+        (RecordType::RRSIG, r"\# 1 00"),
+        (RecordType::NSEC, r"\# 2 c000"),
+        (RecordType::HTTPS, r"\# 5 000100 0003"),
         (RecordType::CAA, r"\# 4 00022b61"),
         (RecordType::CAA, r"\# 2 0000"),
         (RecordType::new(65280), r"\# 2 ab"),
