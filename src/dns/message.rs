@@ -282,6 +282,8 @@ fn shape(rtype: RecordType) -> &'static [Field] {
         RecordType::NAPTR => &[Octets(4), CharacterString, CharacterString, CharacterString, Name],
         RecordType::SIG | RecordType::RRSIG => &[Octets(18), Name, Rest],
         RecordType::NXT | RecordType::NSEC => &[Name, Rest],
+        // Must not be compressed (RFC 9460, section 2.2), and would mislead if it were and stayed so.
+        RecordType::SVCB | RecordType::HTTPS => &[Octets(2), Name, Rest],
         _ => &[Rest],
     }
 }
@@ -335,6 +337,8 @@ mod tests {
             rdata_of(&with_rdata(33, b"\0\x01\0\x02\0\x03\x01b\xc0\x0c")).unwrap(),
             b"\0\x01\0\x02\0\x03\x01b\x01a\0"
         );
+        assert_eq!(rdata_of(&with_rdata(65, b"\0\x01\xc0\x0c\0\x03")).unwrap(), b"\0\x01\x01a\0\0\x03");
+        assert_eq!(rdata_of(&with_rdata(65, b"\0\x01")), Err(Malformed), "no target");
         assert_eq!(rdata_of(&with_rdata(65280, b"\xc0\x0c")).unwrap(), b"\xc0\x0c", "an unknown type is left alone");
         assert_eq!(rdata_of(&with_rdata(65280, b"")).unwrap(), b"");
         assert_eq!(rdata_of(&with_rdata(1, &[10, 0, 0])), Err(Malformed), "three octets are no address");
