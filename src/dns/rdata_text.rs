@@ -29,6 +29,8 @@ enum Field {
     Text,
     /// One character-string of letters and digits (RFC 8659, section 4.1.1).
     Tag,
+    /// One character-string of letters and digits, or an empty one (RFC 3403, section 4.1).
+    Flags,
     /// One or more character-strings, up to the end.
     Texts,
     /// One token without a length octet, up to the end.
@@ -39,7 +41,7 @@ enum Field {
     Parameters,
 }
 
-use Field::{Hex, Ipv4, Ipv6, Octets, Parameters, Seconds, Tag, Text, Texts, U8, U16, U32};
+use Field::{Flags, Hex, Ipv4, Ipv6, Octets, Parameters, Seconds, Tag, Text, Texts, U8, U16, U32};
 
 /// Types, how their RDATA is written, and its fields.
 type Shape = (&'static [RecordType], &'static str, &'static [Field]);
@@ -77,7 +79,7 @@ const SHAPES: &[Shape] = &[
     (
         &[RecordType::NAPTR],
         "order preference \"flags\" \"service\" \"regexp\" replacement",
-        &[U16, U16, Text, Text, Text, Field::Name],
+        &[U16, U16, Flags, Text, Text, Field::Name],
     ),
     (&[RecordType::DS, RecordType::CDS], "key-tag algorithm digest-type hex", &[U16, U8, U8, Hex]),
     (&[RecordType::SSHFP], "algorithm type hex", &[U8, U8, Hex]),
@@ -190,7 +192,10 @@ impl Reader<'_, '_> {
                 self.rdata.extend(seconds.to_be_bytes());
             }
             Tag if !is_tag(raw.as_bytes()) => return Err(format!("{raw:?} is no tag of letters and digits")),
-            Text | Tag => self.string(token)?,
+            Flags if !raw.is_empty() && !is_tag(raw.as_bytes()) => {
+                return Err(format!("{raw:?} are no flags: those are letters and digits"));
+            }
+            Text | Tag | Flags => self.string(token)?,
             Texts => {
                 while let Some(token) = self.tokens.get(self.at) {
                     self.string(token)?;
@@ -301,7 +306,8 @@ fn has_shape(rdata: &[u8], fields: &[Field]) -> bool {
             U16 => Some(2),
             Field::Name => name::wire_length(rest),
             Text => string(rest),
-            Tag => string(rest).filter(|&length| rest.get(1..length).is_some_and(is_tag)),
+            Flags if rest.first() == Some(&0) => Some(1),
+            Tag | Flags => string(rest).filter(|&length| rest.get(1..length).is_some_and(is_tag)),
             Texts => {
                 let mut at = 0;
                 while at < rest.len() {

@@ -55,7 +55,11 @@ fn strings_keep_their_octets() {
 }
 
 #[test]
-fn a_tag_is_letters_and_digits() {
+fn tags_and_flags_are_letters_and_digits() {
+    assert!(read(RecordType::NAPTR, "1 2 \"\" \"\" \"\" .").is_ok());
+    assert!(read(RecordType::NAPTR, "1 2 1\"S\" \"\" \"\" .").is_err());
+    assert!(read(RecordType::NAPTR, r"\# 8 00010002 00 00 00 00").is_ok());
+    assert!(read(RecordType::NAPTR, r"\# 9 00010002 012b 00 00 00").is_err());
     for wrong in ["0 issu+e x", "0 \"\" x", "0 is\"s\"ue x", "0 a.b x"] {
         assert!(read(RecordType::CAA, wrong).is_err(), "{wrong}");
     }
