@@ -43,6 +43,11 @@ impl Header {
         self.bytes[2] & flag::QR != 0
     }
 
+    /// 0 for an ordinary query (RFC 6895, section 2.2).
+    pub fn opcode(self) -> u8 {
+        (self.bytes[2] & flag::OPCODE) >> 3
+    }
+
     pub fn is_authoritative(self) -> bool {
         self.bytes[2] & flag::AA != 0
     }
@@ -222,6 +227,24 @@ impl<'m> Message<'m> {
     }
 }
 
+/// Whether these octets, on their own and uncompressed, are data of their type as
+/// [`Message::write_rdata`] copies it.
+pub(super) fn has_shape(rtype: RecordType, rdata: &[u8]) -> bool {
+    let message = Message { bytes: rdata, header: Header { bytes: [0; HEADER] }, records: Vec::new() };
+    let record = WireRecord {
+        section: Section::Answer,
+        owner_at: 0,
+        rtype,
+        class: 0,
+        ttl: 0,
+        ttl_field: 0,
+        rdata_start: 0,
+        rdata_end: rdata.len(),
+    };
+    let mut copy = Vec::new();
+    message.write_rdata(&record, &mut copy).is_ok() && copy == rdata
+}
+
 fn read_record(bytes: &[u8], at: usize, section: Section) -> Result<WireRecord, Malformed> {
     let (_, behind) = WireName::read(bytes, at)?;
     let fixed = bytes.get(behind..).and_then(|rest| rest.first_chunk::<10>()).ok_or(Malformed)?;
@@ -275,6 +298,8 @@ fn shape(rtype: RecordType) -> &'static [Field] {
         RecordType::NAPTR => &[Octets(4), CharacterString, CharacterString, CharacterString, Name],
         RecordType::SIG | RecordType::RRSIG => &[Octets(18), Name, Rest],
         RecordType::NXT | RecordType::NSEC => &[Name, Rest],
+        // Must not be compressed (RFC 9460, section 2.2), and would mislead if it were and stayed so.
+        RecordType::SVCB | RecordType::HTTPS => &[Octets(2), Name, Rest],
         _ => &[Rest],
     }
 }
@@ -339,6 +364,8 @@ mod tests {
             rdata_of(&with_rdata(33, b"\0\x01\0\x02\0\x03\x01b\xc0\x0c")).unwrap(),
             b"\0\x01\0\x02\0\x03\x01b\x01a\0"
         );
+        assert_eq!(rdata_of(&with_rdata(65, b"\0\x01\xc0\x0c\0\x03")).unwrap(), b"\0\x01\x01a\0\0\x03");
+        assert_eq!(rdata_of(&with_rdata(65, b"\0\x01")), Err(Malformed), "no target");
         assert_eq!(rdata_of(&with_rdata(65280, b"\xc0\x0c")).unwrap(), b"\xc0\x0c", "an unknown type is left alone");
         assert_eq!(rdata_of(&with_rdata(65280, b"")).unwrap(), b"");
         assert_eq!(rdata_of(&with_rdata(1, &[10, 0, 0])), Err(Malformed), "three octets are no address");

@@ -16,6 +16,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::bind::is_welcoming;
 use super::context::Context;
+use super::framing::{Frames, PREFIX, framed};
 use crate::dns::Protocol;
 use crate::handler::{Client, Deferred, Handled};
 
@@ -25,8 +26,6 @@ const PIPELINED: usize = 128;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 /// Octets read at once.
 const READ: usize = 4096;
-/// The two-octet length in front of each message (RFC 1035, section 4.2.2).
-const PREFIX: usize = 2;
 /// Room for a reply of any length and its prefix.
 const REPLY: usize = PREFIX + u16::MAX as usize;
 
@@ -65,8 +64,7 @@ pub(super) async fn serve(listener: TcpListener, context: Rc<Context>) -> io::Re
 struct Connection {
     client: Client,
     context: Rc<Context>,
-    /// Octets read and not yet handled.
-    input: Vec<u8>,
+    frames: Frames,
     /// When the first octet of a message came that is not whole yet.
     message_began: Option<Instant>,
     /// When there was last something to do.
@@ -92,7 +90,7 @@ impl Connection {
         let connection = Self {
             client,
             context,
-            input: Vec::with_capacity(READ),
+            frames: Frames::with_capacity(READ),
             message_began: None,
             last_used: Instant::now(),
             waiting: 0,
@@ -116,7 +114,7 @@ impl Connection {
             let event = tokio::select! {
                 biased;
                 Some(reply) = arriving.recv() => Event::Reply(reply),
-                read = reader.read_buf(&mut self.input), if reading && !self.is_full() => Event::Read(read),
+                read = reader.read_buf(self.frames.incoming()), if reading && !self.is_full() => Event::Read(read),
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if reading && deadline.is_some() => Event::TooLate,
                 _ = stop.wait_for(|&stop| stop), if reading => Event::Stop,
             };
@@ -170,12 +168,9 @@ impl Connection {
     fn handle_messages(&mut self) -> Vec<u8> {
         let context = Rc::clone(&self.context);
         let mut output = Vec::new();
-        let mut at = 0;
         let mut reply = context.reply_buffer.borrow_mut();
         reply.resize(REPLY, 0);
-        while let Some((prefix, rest)) = self.input[at..].split_first_chunk::<PREFIX>() {
-            let length = usize::from(u16::from_be_bytes(*prefix));
-            let Some(message) = rest.get(..length) else { break };
+        while let Some(message) = self.frames.next_message() {
             let now = context.clock.now();
             let handled = context.handler.borrow_mut().handle(message, self.client, now, &mut reply[PREFIX..]);
             match handled {
@@ -186,14 +181,10 @@ impl Connection {
                 }
                 Handled::Dropped => {}
             }
-            at += PREFIX + length;
-        }
-        if at > 0 {
-            self.input.drain(..at);
             self.last_used = Instant::now();
             self.message_began = None;
         }
-        if !self.input.is_empty() {
+        if self.frames.has_rest() {
             self.message_began.get_or_insert_with(Instant::now);
         }
         output
@@ -226,11 +217,4 @@ impl Connection {
             }
         }
     }
-}
-
-/// Puts the length in front of a reply that begins behind the prefix.
-fn framed(buffer: &mut [u8], length: usize) -> &[u8] {
-    let prefix = u16::try_from(length).unwrap_or(0);
-    buffer[..PREFIX].copy_from_slice(&prefix.to_be_bytes());
-    &buffer[..PREFIX + length]
 }

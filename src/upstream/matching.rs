@@ -22,7 +22,8 @@ pub(super) enum Match {
 /// it carries no data, so that nothing can be planted with it.
 pub(super) fn classify(packet: &[u8], id: u16, question: &Question) -> Match {
     let Ok(header) = Header::read(packet) else { return Match::Foreign };
-    if header.id() != id || !header.is_response() {
+    // RFC 1035, section 4.1.1: a reply has the opcode of its query.
+    if header.id() != id || !header.is_response() || header.opcode() != 0 {
         return Match::Foreign;
     }
     if header.question_count() == 0 && header.is_error() {
@@ -67,6 +68,7 @@ mod tests {
         assert_eq!(edited(1, 0x35), Match::Foreign, "another ID");
         assert_eq!(edited(2, 0x01), Match::Foreign, "a query");
         assert_eq!(edited(2, 0x83), Match::Truncated);
+        assert_eq!(edited(2, 0xa9), Match::Foreign, "the reply to an update");
         assert_eq!(edited(13, b'b'), Match::Foreign, "another name");
         assert_eq!(edited(16, 28), Match::Foreign, "another type");
         assert_eq!(edited(18, 3), Match::Foreign, "another class");
