@@ -39,6 +39,11 @@ impl Header {
         self.bytes[2] & flag::QR != 0
     }
 
+    /// 0 for an ordinary query and its reply (RFC 6895, section 2.2).
+    pub fn opcode(self) -> u8 {
+        (self.bytes[2] & flag::OPCODE) >> 3
+    }
+
     pub fn is_authoritative(self) -> bool {
         self.bytes[2] & flag::AA != 0
     }

@@ -16,13 +16,13 @@ pub(super) enum Match {
     Foreign,
 }
 
-/// Compares ID and question; the name without regard to case.
+/// Compares ID, opcode and question; the name without regard to case.
 ///
 /// Some servers leave the question out of an error. That is taken as the reply it is meant to be:
 /// it carries no data, so that nothing can be planted with it.
 pub(super) fn classify(packet: &[u8], id: u16, question: &Question) -> Match {
     let Ok(header) = Header::read(packet) else { return Match::Foreign };
-    if header.id() != id || !header.is_response() {
+    if header.id() != id || !header.is_response() || header.opcode() != 0 {
         return Match::Foreign;
     }
     let is_error = !matches!(header.rcode_bits(), 0 | 3);
@@ -67,6 +67,7 @@ mod tests {
         assert_eq!(edited(0, 0x12), Match::Reply, "another spelling is the same name");
         assert_eq!(edited(1, 0x35), Match::Foreign, "another ID");
         assert_eq!(edited(2, 0x01), Match::Foreign, "a query");
+        assert_eq!(edited(2, 0xa1), Match::Foreign, "a response to a NOTIFY");
         assert_eq!(edited(2, 0x83), Match::Truncated);
         assert_eq!(edited(13, b'b'), Match::Foreign, "another name");
         assert_eq!(edited(16, 28), Match::Foreign, "another type");
