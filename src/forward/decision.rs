@@ -89,7 +89,9 @@ impl Failure {
         match self {
             Self::TimedOut | Self::Unusable => StoredAnswer::bare(Rcode::SERVFAIL, Some(NO_REACHABLE_AUTHORITY)),
             Self::Unreachable => StoredAnswer::bare(Rcode::SERVFAIL, Some(NETWORK_ERROR)),
-            Self::Rcode(code) => StoredAnswer::bare(Rcode::new(code & 0x0f), None),
+            // What OPT carries beyond the header is between us and the server (BADVERS, BADCOOKIE).
+            Self::Rcode(code @ 0..=0x0f) => StoredAnswer::bare(Rcode::new(code), None),
+            Self::Rcode(_) => StoredAnswer::bare(Rcode::SERVFAIL, Some(NO_REACHABLE_AUTHORITY)),
         }
     }
 }
@@ -168,6 +170,8 @@ mod tests {
         assert_eq!(alone(Failure::TimedOut), (Rcode::SERVFAIL, Some(22)));
         assert_eq!(alone(Failure::Unreachable), (Rcode::SERVFAIL, Some(23)));
         assert_eq!(alone(Failure::Rcode(5)), (Rcode::REFUSED, None));
+        assert_eq!(alone(Failure::Rcode(16)), (Rcode::SERVFAIL, Some(22)), "BADVERS is not NOERROR");
+        assert_eq!(alone(Failure::Rcode(23)), (Rcode::SERVFAIL, Some(22)), "BADCOOKIE is not YXRRSET");
         let both = vec![Outcome::Failure(Failure::Rcode(2)), Outcome::Failure(Failure::TimedOut)];
         assert_eq!(conclude(DEFAULT, both), Err((Rcode::SERVFAIL, None)));
     }
