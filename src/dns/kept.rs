@@ -46,13 +46,14 @@ pub struct Kept {
     pub lifetime: Option<u32>,
 }
 
-/// Reduces `reply`, whose ID and question have been matched and which is not truncated.
+/// Reduces `reply`, whose ID and question have been matched.
 ///
 /// `authentic` says whether its AD bit is believed; `zone` is the configured zone that was asked
 /// for the name, which bounds whose addresses may come along.
 ///
 /// # Errors
-/// [`Malformed`] when the reply cannot be read, or not be written again within 65,535 octets.
+/// [`Malformed`] when the reply cannot be read, is truncated, or cannot be written again within
+/// 65,535 octets.
 pub fn keep(
     question: &Question,
     reply: &[u8],
@@ -62,6 +63,10 @@ pub fn keep(
     now: Moment,
 ) -> Result<Kept, Malformed> {
     let message = Message::parse(reply)?;
+    // Over TCP, too, a part without the rest is no answer.
+    if message.header.is_truncated() {
+        return Err(Malformed);
+    }
     let rcode = full_rcode(&message);
     if rcode != Rcode::NOERROR && rcode != Rcode::NXDOMAIN {
         let answer = StoredAnswer::bare(rcode, None);

@@ -166,6 +166,20 @@ fn failures_are_bare_and_loops_are_malformed() {
     assert!(keep(&question("a.example.", "A"), &looped, false, &Name::root(), RULES, Moment::default()).is_err());
 }
 
+fn is_malformed(reply: &[u8]) -> bool {
+    keep(&question("a.example.", "A"), reply, false, &Name::root(), RULES, Moment::default()).is_err()
+}
+
+#[test]
+fn a_truncated_reply_is_never_kept() {
+    for sections in [[&["a.example. 9 A 10.0.0.1"][..], &[], &[]], [&[], &[SOA], &[]], [&[], &[], &[]]] {
+        let mut reply = upstream("a.example.", "A", ResponseCode::NoError, sections);
+        assert!(!is_malformed(&reply));
+        reply[2] |= 0x02;
+        assert!(is_malformed(&reply));
+    }
+}
+
 #[test]
 fn ttls_count_down_for_the_client() {
     let kept = kept("a.example.", "A", ResponseCode::NoError, [&["a.example. 90 A 10.0.0.1"], &[], &[]]);
