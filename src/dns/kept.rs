@@ -114,7 +114,8 @@ fn full_rcode(message: &Message<'_>) -> Rcode {
 fn verdict(message: &Message<'_>, chain: &Chain, rcode: Rcode, question: &Question) -> Result<Verdict, Malformed> {
     for record in message.section(Section::Answer) {
         if is_of(record, question.rtype()) && same(&message.owner(record)?, &chain.last) {
-            return Ok(Verdict::Data);
+            // The name does not exist, and here is its data: one of the two is a lie.
+            return if rcode == Rcode::NXDOMAIN { Err(Malformed) } else { Ok(Verdict::Data) };
         }
     }
     if rcode == Rcode::NXDOMAIN {

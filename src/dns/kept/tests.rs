@@ -181,6 +181,14 @@ fn a_truncated_reply_is_never_kept() {
 }
 
 #[test]
+fn nxdomain_with_the_data_is_a_contradiction() {
+    let data: [&[&str]; 3] = [&["a.example. 9 A 10.0.0.1"], &[SOA], &[]];
+    assert!(is_malformed(&upstream("a.example.", "A", ResponseCode::NXDomain, data)));
+    let foreign: [&[&str]; 3] = [&["b.example. 9 A 10.0.0.1"], &[SOA], &[]];
+    assert!(!is_malformed(&upstream("a.example.", "A", ResponseCode::NXDomain, foreign)));
+}
+
+#[test]
 fn ttls_count_down_for_the_client() {
     let kept = kept("a.example.", "A", ResponseCode::NoError, [&["a.example. 90 A 10.0.0.1"], &[], &[]]);
     let asked = super::super::query::write_upstream_query(&question("a.example.", "A"), 9, 1232);
