@@ -182,7 +182,9 @@ impl Chain {
             message.write_rdata(&cname, &mut target)?;
             (last, _) = WireName::read(&target, 0)?;
         }
-        Ok(Self { links, last })
+        // RFC 6672, section 3.1: the CNAME that it makes comes with it. Without, the end of the
+        // chain is not known, and must not be taken for a denial.
+        if find_dname(message, &last)?.is_some() { Err(Malformed) } else { Ok(Self { links, last }) }
     }
 }
 

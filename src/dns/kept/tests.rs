@@ -189,6 +189,17 @@ fn nxdomain_with_the_data_is_a_contradiction() {
 }
 
 #[test]
+fn a_dname_without_its_cname_denies_nothing() {
+    // hickory writes no DNAME: the type of a CNAME is changed under it.
+    let mut reply = upstream("a.example.", "A", ResponseCode::NoError, [&["example. 9 CNAME other."], &[], &[]]);
+    let owner_end = 12 + 11 + 4 + 2;
+    assert_eq!(reply[owner_end..owner_end + 2], [0, 5]);
+    assert!(!is_malformed(&reply));
+    reply[owner_end + 1] = 39;
+    assert!(is_malformed(&reply));
+}
+
+#[test]
 fn ttls_count_down_for_the_client() {
     let kept = kept("a.example.", "A", ResponseCode::NoError, [&["a.example. 90 A 10.0.0.1"], &[], &[]]);
     let asked = super::super::query::write_upstream_query(&question("a.example.", "A"), 9, 1232);
