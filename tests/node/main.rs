@@ -24,6 +24,7 @@ mod peers;
 mod process;
 mod recorder;
 mod reload;
+mod rfc8906;
 mod seeds;
 mod seeds_kubernetes;
 mod tcp;
