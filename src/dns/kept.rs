@@ -71,6 +71,7 @@ pub fn keep(
     if rcode != Rcode::NOERROR && rcode != Rcode::NXDOMAIN {
         return Ok(Kept::failure(rcode));
     }
+    // Over TCP, too, a part without the rest is no answer.
     if header.is_truncated() {
         return Err(Malformed);
     }
@@ -122,7 +123,8 @@ fn full_rcode(message: &Message<'_>) -> Rcode {
 fn verdict(message: &Message<'_>, chain: &Chain, rcode: Rcode, question: &Question) -> Result<Verdict, Malformed> {
     for record in message.section(Section::Answer) {
         if is_of(record, question.rtype()) && same(&message.owner(record)?, &chain.last) {
-            return Ok(Verdict::Data);
+            // The name does not exist, and here is its data: one of the two is a lie.
+            return if rcode == Rcode::NXDOMAIN { Err(Malformed) } else { Ok(Verdict::Data) };
         }
     }
     if rcode == Rcode::NXDOMAIN {
@@ -189,7 +191,9 @@ impl Chain {
             message.write_rdata(&cname, &mut target)?;
             (last, _) = WireName::read(&target, 0)?;
         }
-        Ok(Self { links, last })
+        // RFC 6672, section 3.1: the CNAME that it makes comes with it. Without, the end of the
+        // chain is not known, and must not be taken for a denial.
+        if find_dname(message, &last)?.is_some() { Err(Malformed) } else { Ok(Self { links, last }) }
     }
 }
 

@@ -4,6 +4,7 @@
 use super::RecordType;
 use super::name::{MAX_LABEL, MAX_NAME};
 use super::query::flag;
+use super::rdata_shape::{Field, shape};
 use super::stored_answer::{HEADER, Section, TYPE_AND_CLASS};
 
 /// Compression pointers that reading one name follows: a writer needs one for each label at most,
@@ -217,6 +218,21 @@ impl<'m> Message<'m> {
                     out.extend_from_slice(name.wire());
                     at = behind;
                 }
+                Field::CharacterStrings => {
+                    while at < end || at == record.rdata_start {
+                        let length = 1 + usize::from(take(at, 1)?[0]);
+                        out.extend_from_slice(take(at, length)?);
+                        at += length;
+                    }
+                }
+                Field::Parameters => {
+                    while at < end {
+                        let length = take(at, 4)?.last_chunk().map_or(0, |length| u16::from_be_bytes(*length));
+                        let length = 4 + usize::from(length);
+                        out.extend_from_slice(take(at, length)?);
+                        at += length;
+                    }
+                }
                 Field::Rest => {
                     out.extend_from_slice(self.bytes.get(at..end).ok_or(Malformed)?);
                     at = end;
@@ -264,44 +280,6 @@ fn read_record(bytes: &[u8], at: usize, section: Section) -> Result<WireRecord, 
         rdata_start,
         rdata_end,
     })
-}
-
-/// A part of RDATA.
-enum Field {
-    Octets(usize),
-    CharacterString,
-    Name,
-    Rest,
-}
-
-/// The shape of the types whose names a sender may have compressed (RFC 1035, and the list of
-/// RFC 3597, section 4), and of the addresses, whose length is fixed.
-fn shape(rtype: RecordType) -> &'static [Field] {
-    use Field::{CharacterString, Name, Octets, Rest};
-    match rtype {
-        RecordType::A => &[Octets(4)],
-        RecordType::AAAA => &[Octets(16)],
-        RecordType::NS
-        | RecordType::CNAME
-        | RecordType::PTR
-        | RecordType::DNAME
-        | RecordType::MB
-        | RecordType::MD
-        | RecordType::MF
-        | RecordType::MG
-        | RecordType::MR => &[Name],
-        RecordType::SOA => &[Name, Name, Octets(20)],
-        RecordType::MINFO | RecordType::RP => &[Name, Name],
-        RecordType::MX | RecordType::AFSDB | RecordType::RT | RecordType::KX => &[Octets(2), Name],
-        RecordType::PX => &[Octets(2), Name, Name],
-        RecordType::SRV => &[Octets(6), Name],
-        RecordType::NAPTR => &[Octets(4), CharacterString, CharacterString, CharacterString, Name],
-        RecordType::SIG | RecordType::RRSIG => &[Octets(18), Name, Rest],
-        RecordType::NXT | RecordType::NSEC => &[Name, Rest],
-        // Must not be compressed (RFC 9460, section 2.2), and would mislead if it were and stayed so.
-        RecordType::SVCB | RecordType::HTTPS => &[Octets(2), Name, Rest],
-        _ => &[Rest],
-    }
 }
 
 #[cfg(test)]
@@ -364,13 +342,46 @@ mod tests {
             rdata_of(&with_rdata(33, b"\0\x01\0\x02\0\x03\x01b\xc0\x0c")).unwrap(),
             b"\0\x01\0\x02\0\x03\x01b\x01a\0"
         );
-        assert_eq!(rdata_of(&with_rdata(65, b"\0\x01\xc0\x0c\0\x03")).unwrap(), b"\0\x01\x01a\0\0\x03");
+        assert_eq!(rdata_of(&with_rdata(65, b"\0\x01\xc0\x0c\0\x03\0\0")).unwrap(), b"\0\x01\x01a\0\0\x03\0\0");
         assert_eq!(rdata_of(&with_rdata(65, b"\0\x01")), Err(Malformed), "no target");
         assert_eq!(rdata_of(&with_rdata(65280, b"\xc0\x0c")).unwrap(), b"\xc0\x0c", "an unknown type is left alone");
         assert_eq!(rdata_of(&with_rdata(65280, b"")).unwrap(), b"");
         assert_eq!(rdata_of(&with_rdata(1, &[10, 0, 0])), Err(Malformed), "three octets are no address");
         assert_eq!(rdata_of(&with_rdata(5, b"\x01b\0junk")), Err(Malformed), "octets behind the name");
         assert_eq!(rdata_of(&with_rdata(35, b"\0\0\0\0\x05a")), Err(Malformed), "a cut character-string");
+    }
+
+    #[test]
+    fn lengths_within_rdata_lie_within_it() {
+        let good: [(u16, &[u8]); 9] = [
+            (16, b"\x04text\x00\x01a"),
+            (13, b"\x03cpu\x02os"),
+            (257, b"\x00\x05issueca.example"),
+            (65, b"\0\x01\0\0\x01\0\x03\x02h2\0\x03\0\x02\x01\xbb"),
+            (64, b"\0\0\x01a\0"),
+            (50, b"\x01\0\0\0\x02\xaa\xbb\x02cc\0\x01\x40"),
+            (51, b"\x01\0\0\0\0"),
+            (43, b"\0\x01\x08\x02"),
+            (44, b"\x01\x01"),
+        ];
+        for (rtype, rdata) in good {
+            assert_eq!(rdata_of(&with_rdata(rtype, rdata)).unwrap(), rdata, "type {rtype}");
+        }
+        let bad: [(u16, &[u8]); 10] = [
+            (16, b""),
+            (16, b"\xc8text"),
+            (16, b"\x04text\x05cut"),
+            (13, b"\x03cpu"),
+            (13, b"\x03cpu\x02os\x00"),
+            (257, b"\x00\x09issue"),
+            (65, b"\0\x01\0\0\x01\0\x20\x02h"),
+            (65, b"\0\x01\0\0\x01\0"),
+            (50, b"\x01\0\0\0\x02\xaa\xbb\xffcc"),
+            (43, b"\0\x01\x08"),
+        ];
+        for (rtype, rdata) in bad {
+            assert_eq!(rdata_of(&with_rdata(rtype, rdata)), Err(Malformed), "type {rtype} {rdata:02x?}");
+        }
     }
 
     #[test]

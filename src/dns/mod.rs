@@ -13,6 +13,7 @@ pub mod name;
 mod presentation;
 pub mod query;
 pub mod rcode;
+mod rdata_shape;
 pub mod rdata_text;
 pub mod record;
 pub mod record_type;

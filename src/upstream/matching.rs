@@ -7,7 +7,7 @@ use crate::dns::stored_answer::HEADER;
 
 /// What a packet from the right server and port is to a query.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Match {
+pub enum Match {
     /// Its reply.
     Reply,
     /// Its reply, of which a part is missing: to be asked for over TCP.
@@ -16,11 +16,11 @@ pub(super) enum Match {
     Foreign,
 }
 
-/// Compares ID and question; the name without regard to case.
+/// Compares ID, opcode and question; the name without regard to case.
 ///
 /// Some servers leave the question out of an error. That is taken as the reply it is meant to be:
 /// it carries no data, so that nothing can be planted with it.
-pub(super) fn classify(packet: &[u8], id: u16, question: &Question) -> Match {
+pub fn classify(packet: &[u8], id: u16, question: &Question) -> Match {
     let Ok(header) = Header::read(packet) else { return Match::Foreign };
     // RFC 1035, section 4.1.1: a reply has the opcode of its query.
     if header.id() != id || !header.is_response() || header.opcode() != 0 {

@@ -73,7 +73,7 @@ fn a_denial_is_no_truth_while_another_group_is_silent() {
             true => Act::nxdomain(SOA),
             false => Act::data("a.example. 30 A 192.0.2.1"),
         });
-        crate::world::pass(millis(1001)).await;
+        pass(millis(1001)).await;
         assert_eq!(world.ask("a.example. A").await.data(), ["192.0.2.1"], "the doubtful denial was not kept");
     });
 }

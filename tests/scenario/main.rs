@@ -5,6 +5,8 @@
 mod allocation;
 mod answers;
 mod caching;
+mod corpus;
+mod corpus_file;
 mod failover;
 mod groups;
 mod hostile;

@@ -21,6 +21,7 @@ use zerohop::dns::{Name, Protocol, Question};
 use zerohop::forward::{Forwarder, InFlight, Shared};
 use zerohop::handler::{Client, Handled, Handler, Tables};
 use zerohop::metrics::Registry;
+use zerohop::upstream::matching::{Match, classify};
 use zerohop::upstream::{Exchange, ExchangeError, Exchanged, Server};
 
 /// What an upstream does with one question.
@@ -36,7 +37,13 @@ pub(crate) enum Act {
     Garbage,
     /// Replies with these octets.
     Octets(Vec<u8>),
+    /// Sends these packets, one each 100 ms, which count if they are the reply to a query with
+    /// [`ID`]. Behind one that is truncated, the next comes over TCP.
+    Packets(Vec<Vec<u8>>),
 }
+
+/// The ID of queries, both to the line and from it.
+pub(crate) const ID: u16 = 0x4242;
 
 impl Act {
     pub(crate) fn data(records: &str) -> Self {
@@ -90,9 +97,24 @@ impl Exchange for Upstreams {
                     Ok(octets)
                 }
                 Act::Octets(octets) => Ok(octets),
+                Act::Packets(packets) => arrive(packets, question).await,
             }
         })
     }
+}
+
+/// Waits for the packet that is the reply, as an exchange over sockets does.
+async fn arrive(packets: Vec<Vec<u8>>, question: &Question) -> Result<Vec<u8>, ExchangeError> {
+    let mut over_tcp = false;
+    for packet in packets {
+        match (classify(&packet, ID, question), over_tcp) {
+            (Match::Reply, _) | (Match::Truncated, true) => return Ok(packet),
+            (Match::Truncated, false) => over_tcp = true,
+            (Match::Foreign, _) => {}
+        }
+        tokio::time::sleep(millis(100)).await;
+    }
+    std::future::pending().await
 }
 
 /// A reply to `name type` with records in up to three sections, parted by `--`.
@@ -203,8 +225,13 @@ impl World {
 
     /// Gives one worker one packet and waits for what comes of it.
     pub(crate) async fn ask_worker(&self, worker: usize, packet: &[u8]) -> Option<Answer> {
+        self.ask_over(Protocol::Tcp, worker, packet).await
+    }
+
+    /// As [`Self::ask_worker`], over UDP or TCP.
+    pub(crate) async fn ask_over(&self, protocol: Protocol, worker: usize, packet: &[u8]) -> Option<Answer> {
         let mut reply = vec![0; 65_535];
-        let client = client(Protocol::Tcp);
+        let client = client(protocol);
         let handled = self.workers[worker].borrow_mut().handle(packet, client, self.clock.now(), &mut reply);
         let length = match handled {
             Handled::Replied(length) => length,
@@ -254,7 +281,7 @@ fn client(protocol: Protocol) -> Client {
 pub(crate) fn packet(question: &str) -> Vec<u8> {
     let (name, rtype) = question.split_once(' ').unwrap();
     let name = ProtoName::from_ascii(name).unwrap();
-    let mut message = Message::new(0x4242, MessageType::Query, OpCode::Query);
+    let mut message = Message::new(ID, MessageType::Query, OpCode::Query);
     message.metadata.recursion_desired = true;
     message.add_query(Query::query(name, ProtoType::from_str(rtype).unwrap()));
     message.set_edns(hickory_proto::op::Edns::new());

@@ -166,6 +166,39 @@ fn failures_are_bare_and_loops_are_malformed() {
     assert!(keep(&question("a.example.", "A"), &looped, false, &Name::root(), RULES, Moment::default()).is_err());
 }
 
+fn is_malformed(reply: &[u8]) -> bool {
+    keep(&question("a.example.", "A"), reply, false, &Name::root(), RULES, Moment::default()).is_err()
+}
+
+#[test]
+fn a_truncated_reply_is_never_kept() {
+    for sections in [[&["a.example. 9 A 10.0.0.1"][..], &[], &[]], [&[], &[SOA], &[]], [&[], &[], &[]]] {
+        let mut reply = upstream("a.example.", "A", ResponseCode::NoError, sections);
+        assert!(!is_malformed(&reply));
+        reply[2] |= 0x02;
+        assert!(is_malformed(&reply));
+    }
+}
+
+#[test]
+fn nxdomain_with_the_data_is_a_contradiction() {
+    let data: [&[&str]; 3] = [&["a.example. 9 A 10.0.0.1"], &[SOA], &[]];
+    assert!(is_malformed(&upstream("a.example.", "A", ResponseCode::NXDomain, data)));
+    let foreign: [&[&str]; 3] = [&["b.example. 9 A 10.0.0.1"], &[SOA], &[]];
+    assert!(!is_malformed(&upstream("a.example.", "A", ResponseCode::NXDomain, foreign)));
+}
+
+#[test]
+fn a_dname_without_its_cname_denies_nothing() {
+    // hickory writes no DNAME: the type of a CNAME is changed under it.
+    let mut reply = upstream("a.example.", "A", ResponseCode::NoError, [&["example. 9 CNAME other."], &[], &[]]);
+    let owner_end = 12 + 11 + 4 + 2;
+    assert_eq!(reply[owner_end..owner_end + 2], [0, 5]);
+    assert!(!is_malformed(&reply));
+    reply[owner_end + 1] = 39;
+    assert!(is_malformed(&reply));
+}
+
 #[test]
 fn ttls_count_down_for_the_client() {
     let kept = kept("a.example.", "A", ResponseCode::NoError, [&["a.example. 90 A 10.0.0.1"], &[], &[]]);
