@@ -84,7 +84,7 @@ impl Line {
     fn learn(&mut self, packet: &[u8]) {
         let Handled::Deferred(deferred) = self.handle(packet) else { panic!("it is known already") };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-        let finished = runtime.block_on(deferred.resolve());
+        let (finished, _place) = runtime.block_on(deferred.resolve());
         self.handler.finish(&finished, self.clock.now(), &mut self.reply);
     }
 }

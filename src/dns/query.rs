@@ -1,7 +1,7 @@
 //! A client's question, read from a packet without allocating.
 
 use super::name::{MAX_NAME, wire_length};
-use super::stored_answer::{HEADER, TYPE_AND_CLASS};
+use super::stored_answer::{HEADER, OPT_LENGTH, TYPE_AND_CLASS};
 use super::{Rcode, RecordType};
 
 /// The flags octets of a header (RFC 1035, section 4.1.1; RFC 4035, section 3.2).
@@ -194,6 +194,27 @@ impl<'p> Query<'p> {
         self.packet[3] & flag::AD != 0 || self.question.dnssec_ok()
     }
 
+    /// The query alone: header, question and OPT, without other records and options, which may be
+    /// long and say nothing to us. Parsed, it is equal to this one.
+    pub fn without_records(&self) -> Box<[u8]> {
+        let mut packet = Vec::with_capacity(self.question_end + OPT_LENGTH + 4);
+        packet.extend_from_slice(self.head());
+        packet[6..HEADER].fill(0);
+        if let Some(Opt { udp_size, version, dnssec_ok, keepalive }) = self.opt {
+            packet[HEADER - 1] = 1;
+            packet.push(0);
+            packet.extend_from_slice(&RecordType::OPT.code().to_be_bytes());
+            packet.extend_from_slice(&udp_size.to_be_bytes());
+            packet.extend_from_slice(&[0, version, if dnssec_ok { DNSSEC_OK } else { 0 }, 0, 0]);
+            packet.push(if keepalive { 4 } else { 0 });
+            if keepalive {
+                packet.extend_from_slice(&KEEPALIVE_OPTION.to_be_bytes());
+                packet.extend_from_slice(&[0, 0]);
+            }
+        }
+        packet.into()
+    }
+
     /// Header and question as they came, the client's spelling included.
     pub(super) fn head(&self) -> &'p [u8] {
         &self.packet[..self.question_end]
@@ -318,6 +339,22 @@ mod tests {
         let query = Query::parse(&packet).unwrap();
         assert_eq!(query.opt(), Some(Opt { udp_size: 1232, version: 0, dnssec_ok: true, keepalive: false }));
         assert!(query.question().dnssec_ok());
+    }
+
+    #[test]
+    fn without_its_records_it_is_the_same_query() {
+        let mut long = with_opt(&[0, 12, 0, 2, 0, 0, 0, 11, 0, 0]);
+        long[9] = 1;
+        let question_end = packet().len();
+        long.splice(question_end..question_end, *b"\x01a\x00\x00\x01\x00\x01\x00\x00\x00\x05\x00\x04\x0a\x00\x00\x01");
+        for packet in [packet(), with_opt(&[0, 10, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8]), long] {
+            let whole = Query::parse(&packet).unwrap();
+            let short = whole.without_records();
+            let read = Query::parse(&short).unwrap();
+            assert_eq!((read.question().key(), read.opt()), (whole.question().key(), whole.opt()));
+            assert_eq!((&read.head()[..6], &read.head()[12..]), (&whole.head()[..6], &whole.head()[12..]));
+            assert!(short.len() <= question_end + 15);
+        }
     }
 
     #[test]

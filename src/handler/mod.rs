@@ -7,6 +7,7 @@
 mod gate;
 mod resolve;
 mod tables;
+mod waiting;
 mod writer;
 
 use std::net::IpAddr;
@@ -28,6 +29,8 @@ use crate::zone::Own;
 use gate::Gate;
 use resolve::{Hold, Resolved, resolve};
 pub use tables::Tables;
+use waiting::Room;
+pub use waiting::Waiting;
 use writer::{Asked, Writer};
 
 /// Who asks, and how.
@@ -58,6 +61,7 @@ pub struct Handler {
     forwarder: Rc<Forwarder>,
     gate: Gate,
     writer: Writer,
+    waiting: Room,
 }
 
 impl Handler {
@@ -71,7 +75,7 @@ impl Handler {
         clock: Clock,
     ) -> Self {
         let writer = Writer { worker, series, clock, rotation: 0 };
-        Self { live: arc_swap::Cache::new(live), front, forwarder, gate: Gate::new(), writer }
+        Self { live: arc_swap::Cache::new(live), front, forwarder, gate: Gate::new(), writer, waiting: Room::default() }
     }
 
     /// Answers one packet, as far as that needs nobody else. `reply` must have room for 512
@@ -121,8 +125,15 @@ impl Handler {
         };
         let Some(resolved) = own_or_known(&self.gate, &self.forwarder, &query, tables, zone, now) else {
             let (tables, forwarder) = (Arc::clone(tables), Rc::clone(&self.forwarder));
+            let Some(place) = self.waiting.place() else {
+                self.writer.series.overflowed();
+                let Resolved { answer, source, .. } = Resolved::overflow();
+                let series = &tables.series[zone];
+                return Handled::Replied(self.writer.reply(&asked, series, &answer, source, now, reply));
+            };
             return Handled::Deferred(Deferred {
-                packet: packet.into(),
+                packet: query.without_records(),
+                place,
                 client,
                 received: now,
                 tables,
@@ -137,17 +148,16 @@ impl Handler {
 
     /// Writes the reply to a question that was deferred, and returns its length.
     pub fn finish(&mut self, finished: &Finished, now: Moment, reply: &mut [u8]) -> usize {
-        let Finished { deferred, resolved, panicked } = finished;
+        let Finished { packet, client, received, tables, zone, resolved, panicked } = finished;
         if *panicked {
             self.writer.series.panicked();
         }
-        let Ok(query) = Query::parse(&deferred.packet) else { return 0 };
-        let tables = &deferred.tables;
+        let Ok(query) = Query::parse(packet) else { return 0 };
         if self.live.load().generation == tables.generation {
-            remember(&mut self.front, query.question(), tables.generation, deferred.zone, resolved);
+            remember(&mut self.front, query.question(), tables.generation, *zone, resolved);
         }
-        let asked = Asked { query: &query, client: deferred.client, received: deferred.received };
-        self.writer.reply(&asked, &tables.series[deferred.zone], &resolved.answer, resolved.source, now, reply)
+        let asked = Asked { query: &query, client: *client, received: *received };
+        self.writer.reply(&asked, &tables.series[*zone], &resolved.answer, resolved.source, now, reply)
     }
 
     /// Lets go of tables that a reload has replaced, and of what was answered by them. Packets do
@@ -206,6 +216,7 @@ fn remember(front: &mut Front, question: &Question, generation: u64, zone: usize
 /// A question that waits for an upstream, or for the end of a CNAME chain.
 pub struct Deferred {
     packet: Box<[u8]>,
+    place: Waiting,
     client: Client,
     received: Moment,
     tables: Arc<Tables>,
@@ -215,14 +226,19 @@ pub struct Deferred {
 
 /// A deferred question and its answer, to be written by [`Handler::finish`].
 pub struct Finished {
-    deferred: Deferred,
+    packet: Box<[u8]>,
+    client: Client,
+    received: Moment,
+    tables: Arc<Tables>,
+    zone: usize,
     resolved: Resolved,
     panicked: bool,
 }
 
 impl Deferred {
     /// Finds the answer. Ends within the budget of [`crate::forward::BUDGET`], whatever happens.
-    pub async fn resolve(self) -> Finished {
+    /// With it comes its place among the questions that wait, to be held until the reply is sent.
+    pub async fn resolve(self) -> (Finished, Waiting) {
         let resolving = async {
             match Query::parse(&self.packet) {
                 Ok(query) => resolve(&self.tables, &self.forwarder, query.question(), query.recursion_desired()).await,
@@ -231,6 +247,8 @@ impl Deferred {
         };
         let caught = AssertUnwindSafe(resolving).catch_unwind().await;
         let panicked = caught.is_err();
-        Finished { resolved: caught.unwrap_or_else(|_| Resolved::failure()), deferred: self, panicked }
+        let resolved = caught.unwrap_or_else(|_| Resolved::failure());
+        let Self { packet, place, client, received, tables, zone, .. } = self;
+        (Finished { packet, client, received, tables, zone, resolved, panicked }, place)
     }
 }

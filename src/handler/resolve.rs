@@ -49,6 +49,12 @@ impl From<OwnSource> for Source {
 }
 
 impl Resolved {
+    /// REFUSED: too many questions wait already; clients with another nameserver go there.
+    pub(super) fn overflow() -> Self {
+        let answer = Arc::new(StoredAnswer::bare(Rcode::REFUSED, Some(extended_error::OTHER)));
+        Self { answer, hold: Hold::Never, source: Source::Failure }
+    }
+
     /// SERVFAIL, for this once.
     pub(super) fn failure() -> Self {
         let answer = Arc::new(StoredAnswer::bare(Rcode::SERVFAIL, Some(extended_error::OTHER)));

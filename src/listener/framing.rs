@@ -20,6 +20,7 @@ impl Frames {
 
     /// Where octets that arrive are appended.
     pub fn incoming(&mut self) -> &mut Vec<u8> {
+        self.forget_taken();
         &mut self.octets
     }
 
@@ -34,18 +35,39 @@ impl Frames {
                 self.octets.get(start..end)
             }
             None => {
-                // Once for all that were taken, so that many small ones do not move the rest often.
-                self.octets.drain(..self.at);
-                self.at = 0;
+                self.forget_taken();
                 None
             }
         }
+    }
+
+    /// Once for all that were taken, so that many small ones do not move the rest often.
+    fn forget_taken(&mut self) {
+        self.octets.drain(..self.at);
+        self.at = 0;
+    }
+
+    /// Whether a whole message is there to be taken.
+    pub fn has_message(&self) -> bool {
+        let rest = self.octets.get(self.at..).unwrap_or_default();
+        let length = rest.first_chunk::<PREFIX>().map(|prefix| usize::from(u16::from_be_bytes(*prefix)));
+        length.is_some_and(|length| rest.len() >= PREFIX + length)
     }
 
     /// Whether octets are left that have not been taken: after `None`, a message that has begun.
     pub fn has_rest(&self) -> bool {
         self.at < self.octets.len()
     }
+}
+
+/// How many messages stand one behind the other in `octets`.
+pub fn count(mut octets: &[u8]) -> u64 {
+    let mut count = 0;
+    while let Some((prefix, rest)) = octets.split_first_chunk::<PREFIX>() {
+        octets = rest.get(usize::from(u16::from_be_bytes(*prefix))..).unwrap_or_default();
+        count += 1;
+    }
+    count
 }
 
 /// Puts the length in front of the message of `length` octets that stands in `buffer` behind
@@ -67,6 +89,17 @@ mod tests {
     }
 
     #[test]
+    fn a_whole_message_is_told_from_a_part() {
+        let mut frames = Frames::default();
+        for (octet, whole) in [(0, false), (1, false), (9, true), (0, true)] {
+            frames.incoming().push(octet);
+            assert_eq!(frames.has_message(), whole);
+        }
+        assert_eq!(frames.next_message(), Some(&[9][..]));
+        assert!(!frames.has_message() && frames.has_rest());
+    }
+
+    #[test]
     fn a_message_is_taken_when_its_last_octet_has_come() {
         let mut frames = Frames::with_capacity(16);
         for octet in [0, 2, 7] {
@@ -75,6 +108,7 @@ mod tests {
             assert!(frames.has_rest());
         }
         frames.incoming().extend_from_slice(&[8, 0, 0, 0]);
+        assert_eq!(count(frames.incoming()), 2);
         assert_eq!(taken(&mut frames), [vec![7, 8], vec![]]);
         assert!(frames.has_rest(), "half a length");
         assert_eq!(frames.incoming().as_slice(), [0]);

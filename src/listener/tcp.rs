@@ -16,14 +16,16 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::bind::is_welcoming;
 use super::context::Context;
-use super::framing::{Frames, PREFIX, framed};
+use super::framing::{self, Frames, PREFIX, framed};
 use crate::dns::Protocol;
-use crate::handler::{Client, Deferred, Handled};
+use crate::handler::{Client, Deferred, Handled, Waiting};
 
 /// Questions of one connection that may wait for upstreams at once; then reading stops.
 const PIPELINED: usize = 128;
 /// How long to wait after a connection could not be accepted.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
+/// When so many octets of replies are there, they are written before another question is handled.
+const WRITE: usize = 1 << 16;
 /// Octets read at once.
 const READ: usize = 4096;
 /// Room for a reply of any length and its prefix.
@@ -70,13 +72,16 @@ struct Connection {
     /// When there was last something to do.
     last_used: Instant,
     waiting: usize,
-    replies: UnboundedSender<Vec<u8>>,
+    replies: UnboundedSender<Reply>,
 }
+
+/// A reply that came later, and its place among those that wait, which it keeps until it is written.
+type Reply = (Vec<u8>, Waiting);
 
 /// What ended a wait.
 enum Event {
     Read(io::Result<usize>),
-    Reply(Vec<u8>),
+    Reply(Reply),
     TooLate,
     Stop,
 }
@@ -86,7 +91,8 @@ impl Connection {
         // Small answers must not wait for the acknowledgement of earlier ones.
         let _ = stream.set_nodelay(true);
         let (reader, writer) = stream.split();
-        let (replies, arriving) = unbounded_channel();
+        let (replies, mut arriving) = unbounded_channel();
+        let series = Arc::clone(&context.series);
         let connection = Self {
             client,
             context,
@@ -97,7 +103,11 @@ impl Connection {
             replies,
         };
         // An error means that the client is gone.
-        let _ = connection.run(reader, writer, arriving).await;
+        if connection.run(reader, writer, &mut arriving).await.is_err() {
+            while arriving.try_recv().is_ok() {
+                series.not_sent(1);
+            }
+        }
         drop(permit);
     }
 
@@ -105,11 +115,18 @@ impl Connection {
         mut self,
         mut reader: ReadHalf<'_>,
         mut writer: WriteHalf<'_>,
-        mut arriving: UnboundedReceiver<Vec<u8>>,
+        arriving: &mut UnboundedReceiver<Reply>,
     ) -> io::Result<()> {
         let mut stop = self.context.stop.clone();
         let mut reading = true;
-        while reading || self.waiting > 0 {
+        loop {
+            while self.may_handle() {
+                let output = self.handle_messages();
+                self.write(&mut writer, &output).await?;
+            }
+            if !reading && self.waiting == 0 {
+                break;
+            }
             let deadline = self.deadline();
             let event = tokio::select! {
                 biased;
@@ -119,15 +136,17 @@ impl Connection {
                 _ = stop.wait_for(|&stop| stop), if reading => Event::Stop,
             };
             match event {
-                Event::Reply(first) => {
-                    let mut output = first;
+                Event::Reply((mut output, place)) => {
+                    let mut places = vec![place];
                     // While nothing was read, the client could not be late.
                     if self.is_full() && self.message_began.is_some() {
                         self.message_began = Some(Instant::now());
                     }
                     self.waiting -= 1;
-                    while let Ok(reply) = arriving.try_recv() {
+                    while output.len() < WRITE {
+                        let Ok((reply, place)) = arriving.try_recv() else { break };
                         output.extend_from_slice(&reply);
+                        places.push(place);
                         self.waiting -= 1;
                     }
                     self.write(&mut writer, &output).await?;
@@ -136,8 +155,9 @@ impl Connection {
                 Event::Read(Ok(0)) | Event::Stop => reading = false,
                 Event::Read(read) => {
                     read?;
-                    let output = self.handle_messages();
-                    self.write(&mut writer, &output).await?;
+                    if !self.frames.has_message() {
+                        self.message_began.get_or_insert_with(Instant::now);
+                    }
                 }
                 Event::TooLate => {
                     self.context.series.tcp_timed_out();
@@ -164,13 +184,20 @@ impl Connection {
         }
     }
 
-    /// Runs the line over every whole message, and returns the replies that are there at once.
+    /// Whether there is a whole message, and leave to handle it.
+    fn may_handle(&self) -> bool {
+        !self.is_full() && self.frames.has_message()
+    }
+
+    /// Runs the line over whole messages, as many as may wait and until their replies are worth a
+    /// write; returns the replies that are there at once.
     fn handle_messages(&mut self) -> Vec<u8> {
         let context = Rc::clone(&self.context);
         let mut output = Vec::new();
         let mut reply = context.reply_buffer.borrow_mut();
         reply.resize(REPLY, 0);
-        while let Some(message) = self.frames.next_message() {
+        while output.len() < WRITE && !self.is_full() {
+            let Some(message) = self.frames.next_message() else { break };
             let now = context.clock.now();
             let handled = context.handler.borrow_mut().handle(message, self.client, now, &mut reply[PREFIX..]);
             match handled {
@@ -184,7 +211,7 @@ impl Connection {
             self.last_used = Instant::now();
             self.message_began = None;
         }
-        if self.frames.has_rest() {
+        if self.frames.has_rest() && !self.frames.has_message() {
             self.message_began.get_or_insert_with(Instant::now);
         }
         output
@@ -193,13 +220,15 @@ impl Connection {
     fn reply_later(&self, deferred: Deferred) {
         let (replies, context) = (self.replies.clone(), Rc::clone(&self.context));
         self.context.spawn(async move {
-            let finished = deferred.resolve().await;
+            let (finished, place) = deferred.resolve().await;
             let mut reply = context.reply_buffer.borrow_mut();
             reply.resize(REPLY, 0);
             let now = context.clock.now();
             let length = context.handler.borrow_mut().finish(&finished, now, &mut reply[PREFIX..]);
             // The connection may be gone by now.
-            let _ = replies.send(framed(&mut reply, length).to_vec());
+            if replies.send((framed(&mut reply, length).to_vec(), place)).is_err() {
+                context.series.not_sent(1);
+            }
         });
     }
 
@@ -209,12 +238,16 @@ impl Connection {
         }
         self.last_used = Instant::now();
         // A client that does not read what it asked for is not waited for.
-        match timeout(self.context.limits.tcp_read, writer.write_all(output)).await {
+        let written = match timeout(self.context.limits.tcp_read, writer.write_all(output)).await {
             Ok(written) => written,
             Err(_) => {
                 self.context.series.tcp_timed_out();
                 Err(io::ErrorKind::TimedOut.into())
             }
+        };
+        if written.is_err() {
+            self.context.series.not_sent(framing::count(output));
         }
+        written
     }
 }

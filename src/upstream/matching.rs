@@ -26,7 +26,7 @@ pub fn classify(packet: &[u8], id: u16, question: &Question) -> Match {
     if header.id() != id || !header.is_response() || header.opcode() != 0 {
         return Match::Foreign;
     }
-    if header.question_count() == 0 && header.is_error() {
+    if header.is_error() && (header.question_count() == 0 || packet.len() == HEADER) {
         return Match::Reply;
     }
     if !question_matches(packet, question) {

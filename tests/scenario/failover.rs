@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use hickory_proto::op::ResponseCode;
 use tokio::time::Instant;
 
-use crate::world::{Act, World, millis, play, seconds};
+use crate::world::{Act, World, millis, packet, play, seconds};
 
 const TWO: &str =
     "[[upstream]]\nname = 'two'\nservers = ['10.0.0.1', '10.0.0.2']\n[[zone]]\nname = '.'\nforward = ['two']\n";
@@ -139,5 +139,19 @@ fn an_error_that_leaves_the_question_out_is_the_error_it_is() {
             world.script(move |_, _| Act::Octets(refused.to_vec()));
             assert_eq!(world.ask("refused.example. A").await.rcode(), ResponseCode::Refused);
         }
+    });
+}
+
+#[test]
+fn so_many_questions_may_wait_and_the_next_is_refused() {
+    play(|| async {
+        let world = World::new(TWO);
+        let waiting: Vec<_> = (0..4096).map(|number| world.defer(&packet(&format!("n{number}.example. A")))).collect();
+        let answer = world.ask("one-more.example. A").await;
+        assert_eq!((answer.rcode(), answer.extended_error()), (ResponseCode::Refused, Some(0)));
+        assert_eq!(world.metric("zerohop_overflows_total"), 1);
+        drop(waiting);
+        world.script(|_, _| Act::data("one-more.example. 30 A 192.0.2.1"));
+        assert_eq!(world.ask("one-more.example. A").await.data(), ["192.0.2.1"]);
     });
 }

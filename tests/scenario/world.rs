@@ -19,7 +19,7 @@ use zerohop::daemon::build;
 use zerohop::dns::name::write_text;
 use zerohop::dns::{Name, Protocol, Question};
 use zerohop::forward::{Forwarder, InFlight, Shared};
-use zerohop::handler::{Client, Handled, Handler, Tables};
+use zerohop::handler::{Client, Deferred, Handled, Handler, Tables};
 use zerohop::metrics::Registry;
 use zerohop::upstream::matching::{Match, classify};
 use zerohop::upstream::{Exchange, ExchangeError, Exchanged, Server};
@@ -237,12 +237,20 @@ impl World {
             Handled::Replied(length) => length,
             Handled::Dropped => return None,
             Handled::Deferred(deferred) => {
-                let finished = deferred.resolve().await;
+                let (finished, _place) = deferred.resolve().await;
                 self.workers[worker].borrow_mut().finish(&finished, self.clock.now(), &mut reply)
             }
         };
         reply.truncate(length);
         Some(Answer { octets: reply })
+    }
+
+    /// Leaves a question that needs an upstream where it is.
+    pub(crate) fn defer(&self, packet: &[u8]) -> Deferred {
+        let mut reply = vec![0; 512];
+        let handled = self.workers[0].borrow_mut().handle(packet, client(Protocol::Udp), self.clock.now(), &mut reply);
+        let Handled::Deferred(deferred) = handled else { panic!("answered at once") };
+        deferred
     }
 
     /// Asks from an address that is not welcome as such, what needs no upstream.
