@@ -13,6 +13,7 @@ use zerohop::cache::{Failures, Front, Store};
 use zerohop::clock::Clock;
 use zerohop::config;
 use zerohop::daemon::build;
+use zerohop::daemon::nameservers::Nameservers;
 use zerohop::dns::query::write_upstream_query;
 use zerohop::dns::{Name, Protocol, Query, Question, RecordType};
 use zerohop::forward::{Forwarder, InFlight, Shared};
@@ -60,7 +61,7 @@ impl Line {
     fn new(front_bytes: usize) -> Self {
         let config = config::parse(Path::new("bench.toml"), CONFIG).unwrap().config;
         let (clock, registry) = (Clock::start(), Registry::new(1));
-        let tables = build::tables(&config, 1, &registry, build::secret_name()).unwrap();
+        let tables = build::tables(&config, &Nameservers::default(), 1, &registry, build::secret_name()).unwrap();
         let (store, _) = Store::start(1 << 24).unwrap();
         let shared = Shared { store, failures: Failures::default(), in_flight: Arc::new(InFlight::default()) };
         let forwarder = Rc::new(Forwarder::new(Rc::new(OneAddress), Arc::new(shared), clock));

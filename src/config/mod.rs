@@ -25,6 +25,7 @@ use regex::bytes::Regex;
 
 use crate::dns::{Name, Rcode, Record, RecordType, TtlRules};
 
+pub use address::reaches;
 pub use fault::{Fault, Faults, Severity};
 pub use load::{Loaded, Source, USUAL_FILE, VARIABLE, load, parse};
 pub use text::Place;

@@ -16,6 +16,7 @@ use zerohop::cache::{Failures, Front, Store};
 use zerohop::clock::Clock;
 use zerohop::config;
 use zerohop::daemon::build;
+use zerohop::daemon::nameservers::Nameservers;
 use zerohop::dns::name::write_text;
 use zerohop::dns::{Name, Protocol, Question};
 use zerohop::forward::{Forwarder, InFlight, Shared};
@@ -187,7 +188,8 @@ impl World {
     fn tables(toml: &str, generation: u64, registry: &Registry) -> Tables {
         let toml = format!("[server]\nlisten = ['127.0.0.1:1053']\n{toml}");
         let loaded = config::parse(Path::new("test.toml"), &toml).unwrap_or_else(|faults| panic!("{faults}"));
-        build::tables(&loaded.config, generation, registry, build::secret_name()).unwrap()
+        let nameservers = Nameservers::read(&loaded.config, &loaded.config.server.listen);
+        build::tables(&loaded.config, &nameservers, generation, registry, build::secret_name()).unwrap()
     }
 
     /// Swaps in another configuration, as a reload does.
