@@ -217,6 +217,13 @@ impl<'m> Message<'m> {
                         at += length;
                     }
                 }
+                Field::TypeBitmaps => {
+                    while at < end {
+                        let length = 2 + usize::from(take(at, 2)?[1]);
+                        out.extend_from_slice(take(at, length)?);
+                        at += length;
+                    }
+                }
                 Field::Rest => {
                     out.extend_from_slice(self.bytes.get(at..end).ok_or(Malformed)?);
                     at = end;
@@ -306,7 +313,9 @@ mod tests {
 
     #[test]
     fn lengths_within_rdata_lie_within_it() {
-        let good: [(u16, &[u8]); 9] = [
+        let good: [(u16, &[u8]); 11] = [
+            (47, b"\x01a\0\0\x01\x40\x01\x02\0\x80"),
+            (50, b"\x01\0\0\0\0\x01c"),
             (16, b"\x04text\x00\x01a"),
             (13, b"\x03cpu\x02os"),
             (257, b"\x00\x05issueca.example"),
@@ -320,7 +329,9 @@ mod tests {
         for (rtype, rdata) in good {
             assert_eq!(rdata_of(&with_rdata(rtype, rdata)).unwrap(), rdata, "type {rtype}");
         }
-        let bad: [(u16, &[u8]); 10] = [
+        let bad: [(u16, &[u8]); 12] = [
+            (47, b"\x01a\0\0\x20\x40"),
+            (47, b"\x01a\0\0\x01\x40\x01"),
             (16, b""),
             (16, b"\xc8text"),
             (16, b"\x04text\x05cut"),
