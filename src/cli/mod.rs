@@ -1,6 +1,7 @@
 //! The command line: one file a verb.
 
 pub mod check;
+mod explain;
 mod run;
 
 use std::io::{stderr, stdout};
@@ -21,12 +22,14 @@ pub struct Arguments {
     verb: Option<Verb>,
 }
 
-#[derive(Clone, Copy, Debug, Subcommand)]
+#[derive(Clone, Debug, Subcommand)]
 enum Verb {
     /// Serve DNS (the default)
     Run,
     /// Find every fault of the configuration, and say what to write instead
     Check,
+    /// Tell how a question would be answered, and why
+    Explain(explain::Explain),
 }
 
 impl Arguments {
@@ -34,6 +37,7 @@ impl Arguments {
     pub fn execute(self) -> ExitCode {
         match self.verb.unwrap_or(Verb::Run) {
             Verb::Run => run::run(self.config),
+            Verb::Explain(said) => explain::explain(self.config, &said, &mut stdout(), &mut stderr()).into(),
             Verb::Check => check::check(self.config, &mut stdout(), &mut stderr()).into(),
         }
     }

@@ -3,6 +3,7 @@
 //! This room knows no socket, no clock and no configuration. Bytes and moments come in as
 //! arguments; values go out.
 
+pub mod answer_text;
 pub mod chain;
 pub mod extended_error;
 pub mod hosts_text;

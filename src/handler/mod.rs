@@ -8,6 +8,7 @@ mod gate;
 mod resolve;
 mod tables;
 mod waiting;
+pub mod walk;
 mod writer;
 
 use std::net::IpAddr;

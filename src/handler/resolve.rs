@@ -5,15 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Tables;
+use super::walk::{Alias, End, walk};
 use crate::dns::chain::join;
 use crate::dns::extended_error;
 use crate::dns::{Moment, Question, Rcode, StoredAnswer};
 use crate::forward::{Forwarded, Forwarder};
 use crate::metrics::Source;
-use crate::zone::{Own, OwnSource};
-
-/// How many CNAMEs out of local data are followed.
-const MAX_ALIASES: usize = 8;
+use crate::zone::OwnSource;
 
 /// How long an answer may be given again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,8 +40,8 @@ impl From<Forwarded> for Resolved {
 impl From<OwnSource> for Source {
     fn from(source: OwnSource) -> Self {
         match source {
-            OwnSource::Record => Self::Local,
-            OwnSource::Pattern => Self::Pattern,
+            OwnSource::Pattern(_) => Self::Pattern,
+            _ => Self::Local,
         }
     }
 }
@@ -62,63 +60,48 @@ impl Resolved {
     }
 }
 
-/// Walks from the question through local aliases to an answer.
-///
-/// Without `recursion_desired` nobody is asked: the client gets the aliases alone.
+/// Finds the answer. Without `recursion_desired` nobody is asked: behind an alias the client gets
+/// the alias alone.
 pub(super) async fn resolve(
     tables: &Tables,
     forwarder: &Forwarder,
     question: &Question,
     recursion_desired: bool,
 ) -> Resolved {
-    let mut aliases: Vec<(Question, Arc<StoredAnswer>, Source)> = Vec::new();
-    let mut question = question.clone();
-    while aliases.len() <= MAX_ALIASES {
-        let Some(zone) = tables.zones.find(question.name(), question.rtype()) else {
-            // The target lies in nobody's zone: the client gets the CNAME and may ask elsewhere.
-            return finish(&aliases, None, forwarder.now());
-        };
-        match tables.zones.zone(zone).own(question.name(), question.rtype()) {
-            Own::Answer { answer, source } => {
-                let resolved = Resolved { answer, hold: Hold::Tables, source: source.into() };
-                return finish(&aliases, Some((question, resolved)), forwarder.now());
-            }
-            Own::Alias { answer, target, source } => {
-                let next = question.renamed(&target);
-                aliases.push((std::mem::replace(&mut question, next), answer, source.into()));
-            }
-            Own::Elsewhere => {
-                let Some(plan) = &tables.forwarding[zone] else { return Resolved::failure() };
-                let forwarded = match forwarder.recall(plan, &question, forwarder.now()) {
-                    Some(known) => known,
-                    None if !recursion_desired => {
-                        return Resolved { hold: Hold::Never, ..finish(&aliases, None, forwarder.now()) };
-                    }
-                    None => forwarder.answer(plan, &question).await,
-                };
-                return finish(&aliases, Some((question, forwarded.into())), forwarder.now());
-            }
+    let (aliases, end) = walk(&tables.zones, question);
+    let (question, end) = match end {
+        End::TooLong => return Resolved::failure(),
+        End::NoZone { .. } => return finish(&aliases, None, forwarder.now()),
+        End::Own { question, answer, source, .. } => {
+            (question, Resolved { answer, hold: Hold::Tables, source: source.into() })
         }
-    }
-    Resolved::failure()
+        End::Elsewhere { question, zone } => {
+            let Some(plan) = &tables.forwarding[zone] else { return Resolved::failure() };
+            let forwarded = match forwarder.recall(plan, &question, forwarder.now()) {
+                Some(known) => known,
+                None if !recursion_desired => {
+                    return Resolved { hold: Hold::Never, ..finish(&aliases, None, forwarder.now()) };
+                }
+                None => forwarder.answer(plan, &question).await,
+            };
+            (question, forwarded.into())
+        }
+    };
+    finish(&aliases, Some((question, end)), forwarder.now())
 }
 
 /// Joins the aliases and what they led to.
-fn finish(
-    aliases: &[(Question, Arc<StoredAnswer>, Source)],
-    end: Option<(Question, Resolved)>,
-    now: Moment,
-) -> Resolved {
-    let Some((_, _, source)) = aliases.first() else {
+fn finish(aliases: &[Alias], end: Option<(Question, Resolved)>, now: Moment) -> Resolved {
+    let Some(first) = aliases.first() else {
         return end.map_or_else(Resolved::failure, |(_, resolved)| resolved);
     };
-    let source = *source;
+    let source = first.source.into();
     let end = match end {
         Some((_, resolved)) if resolved.source == Source::Failure => return resolved,
         other => other,
     };
     let hold = end.as_ref().map_or(Hold::Tables, |(_, resolved)| resolved.hold);
-    let walked = aliases.iter().map(|(question, answer, _)| (question, &**answer));
+    let walked = aliases.iter().map(|alias| (&alias.question, &*alias.answer));
     let ended = end.iter().map(|(question, resolved)| (question, &*resolved.answer));
     match join(walked.chain(ended), now, hold != Hold::Tables) {
         Ok(answer) => {

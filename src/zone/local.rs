@@ -58,8 +58,13 @@ pub(super) struct Dname {
 /// What a lookup comes to.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Found<'l> {
-    /// The name has records, or a wildcard has them for it.
+    /// The name has records.
     Sets(&'l RrSets),
+    /// The wildcard below the name's last so many labels has records for it.
+    Wildcard {
+        sets: &'l RrSets,
+        labels: usize,
+    },
     /// The name is a zone cut.
     Cut(&'l RrSets),
     /// The name is below a zone cut.
@@ -152,7 +157,10 @@ impl Local {
         let end = 2 + encloser.len();
         name[..2].copy_from_slice(b"\x01*");
         name[2..end].copy_from_slice(encloser);
-        self.nodes.get(&name[..end], depth + 1).map_or(Found::Nothing, Node::found)
+        match self.nodes.get(&name[..end], depth + 1).map_or(Found::Nothing, Node::found) {
+            Found::Sets(sets) => Found::Wildcard { sets, labels: depth },
+            other => other,
+        }
     }
 }
 
@@ -187,7 +195,7 @@ impl Dname {
             fits = fits.and_then(cname);
         }
         debug_assert_eq!(fits, Ok(()), "three names fit into a message");
-        let (answer, source) = (Arc::new(builder.finish(None)), OwnSource::Record);
+        let (answer, source) = (Arc::new(builder.finish(None)), OwnSource::Dname);
         match target {
             Some(target) if rtype != RecordType::CNAME => Own::Alias { answer, target, source },
             _ => Own::Answer { answer, source },

@@ -51,13 +51,23 @@ pub enum Own {
     Elsewhere,
 }
 
-/// What owned the name.
+/// What owned the name, or why it is known not to be there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OwnSource {
-    /// A record, a wildcard, or the zone itself.
+    /// Its own records.
     Record,
-    /// A `[[zone.match]]`.
-    Pattern,
+    /// The wildcard below its last so many labels (RFC 4592).
+    Wildcard { labels: usize },
+    /// A DNAME above it (RFC 6672).
+    Dname,
+    /// It has no records, and names below it have.
+    EmptyNonTerminal,
+    /// It is at or below a zone cut, whose names are not ours.
+    Cut,
+    /// The zone is ours, and the name is not in it.
+    Absent,
+    /// The `[[zone.match]]` at this place, from 0.
+    Pattern(usize),
 }
 
 impl Zone {
@@ -103,9 +113,10 @@ impl Zone {
     pub fn own(&self, qname: &[u8], rtype: RecordType) -> Own {
         let found = self.local.find(qname);
         match found {
-            Found::Sets(sets) => return self.of_sets(sets, rtype),
+            Found::Sets(sets) => return self.of_sets(sets, rtype, OwnSource::Record),
+            Found::Wildcard { sets, labels } => return self.of_sets(sets, rtype, OwnSource::Wildcard { labels }),
             Found::Dname(dname) => return dname.synthesise(qname, rtype),
-            Found::Cut(sets) if rtype == RecordType::DS => return self.of_sets(sets, rtype),
+            Found::Cut(sets) if rtype == RecordType::DS => return self.of_sets(sets, rtype, OwnSource::Record),
             Found::EmptyNonTerminal | Found::Cut(_) | Found::BelowCut | Found::Nothing => {}
         }
         if let Some(own) = self.of_patterns(qname, rtype) {
@@ -114,22 +125,23 @@ impl Zone {
         if self.forward.is_some() {
             return Own::Elsewhere;
         }
-        record(match found {
-            Found::EmptyNonTerminal => &self.denials.nodata,
+        let (answer, source) = match found {
+            Found::EmptyNonTerminal => (&self.denials.nodata, OwnSource::EmptyNonTerminal),
             // No referrals: to those we would have to be the servers of a delegating zone.
-            Found::Cut(_) | Found::BelowCut => &self.denials.refused,
-            _ => &self.absent,
-        })
+            Found::Cut(_) | Found::BelowCut => (&self.denials.refused, OwnSource::Cut),
+            _ => (&self.absent, OwnSource::Absent),
+        };
+        Own::Answer { answer: Arc::clone(answer), source }
     }
 
-    fn of_sets(&self, sets: &RrSets, rtype: RecordType) -> Own {
+    fn of_sets(&self, sets: &RrSets, rtype: RecordType, source: OwnSource) -> Own {
         if let Some(set) = sets.get(rtype) {
-            return record(&set.answer);
+            return Own::Answer { answer: Arc::clone(&set.answer), source };
         }
         if let Some((alias, target)) = sets.alias() {
-            return Own::Alias { answer: Arc::clone(alias), target: target.clone(), source: OwnSource::Record };
+            return Own::Alias { answer: Arc::clone(alias), target: target.clone(), source };
         }
-        self.lacking(OwnSource::Record)
+        self.lacking(source)
     }
 
     /// The answer for a type that an owned name does not have.
@@ -141,34 +153,32 @@ impl Zone {
     }
 
     fn of_patterns(&self, qname: &[u8], rtype: RecordType) -> Option<Own> {
-        let source = OwnSource::Pattern;
-        self.patterns.first(qname, |reaction, ttl, text, regex| match reaction {
-            config::Reaction::Rcode(Rcode::NOERROR) => {
-                Some(Own::Answer { answer: Arc::clone(&self.denials.nodata), source })
-            }
-            config::Reaction::Rcode(Rcode::NXDOMAIN) => {
-                Some(Own::Answer { answer: Arc::clone(&self.denials.nxdomain), source })
-            }
-            config::Reaction::Rcode(rcode) => Some(Own::Answer {
-                answer: Arc::new(StoredAnswer::bare(*rcode, Some(extended_error::BLOCKED))),
-                source,
-            }),
-            config::Reaction::Answer(templates) => {
-                let records = render::expand(templates, regex, text, &self.name)?;
-                if let Some(answer) = render::answer(&records, rtype, ttl)? {
-                    return Some(Own::Answer { answer, source });
+        self.patterns.first(qname, |place, pattern, text| {
+            let source = OwnSource::Pattern(place);
+            match &pattern.reaction {
+                config::Reaction::Rcode(Rcode::NOERROR) => {
+                    Some(Own::Answer { answer: Arc::clone(&self.denials.nodata), source })
                 }
-                match render::answer(&records, RecordType::CNAME, ttl)? {
-                    Some(answer) => Some(Own::Alias { target: render::alias_target(&records)?, answer, source }),
-                    None => Some(self.lacking(source)),
+                config::Reaction::Rcode(Rcode::NXDOMAIN) => {
+                    Some(Own::Answer { answer: Arc::clone(&self.denials.nxdomain), source })
+                }
+                config::Reaction::Rcode(rcode) => Some(Own::Answer {
+                    answer: Arc::new(StoredAnswer::bare(*rcode, Some(extended_error::BLOCKED))),
+                    source,
+                }),
+                config::Reaction::Answer(templates) => {
+                    let records = render::expand(templates, &pattern.regex, text, &self.name)?;
+                    if let Some(answer) = render::answer(&records, rtype, pattern.ttl)? {
+                        return Some(Own::Answer { answer, source });
+                    }
+                    match render::answer(&records, RecordType::CNAME, pattern.ttl)? {
+                        Some(answer) => Some(Own::Alias { target: render::alias_target(&records)?, answer, source }),
+                        None => Some(self.lacking(source)),
+                    }
                 }
             }
         })
     }
-}
-
-fn record(answer: &Arc<StoredAnswer>) -> Own {
-    Own::Answer { answer: Arc::clone(answer), source: OwnSource::Record }
 }
 
 #[cfg(test)]

@@ -3,12 +3,11 @@
 //!
 //! One big `RegexSet` is no way: ten thousand patterns took 131 MB and up to 6.5 ms a match.
 
-use regex::bytes::Regex;
 use regex_syntax::ParserBuilder;
 use regex_syntax::hir::Look;
 use regex_syntax::hir::literal::{ExtractKind, Extractor, Literal};
 
-use crate::config::{self, Reaction};
+use crate::config;
 use crate::dns::name::{MAX_NAME, suffixes};
 
 use super::suffix::SuffixMap;
@@ -46,28 +45,26 @@ impl Patterns {
     }
 
     /// What `react` makes of the first pattern, in file order, that matches `qname` and of which it
-    /// makes anything. `react` gets the TTL too, the text that was matched, and the regex.
+    /// makes anything. `react` gets its place, the pattern, and the text that was matched.
     pub(super) fn first<T>(
         &self,
         qname: &[u8],
-        react: impl Fn(&Reaction, u32, &[u8], &Regex) -> Option<T>,
+        react: impl Fn(usize, &config::Pattern, &[u8]) -> Option<T>,
     ) -> Option<T> {
         if self.patterns.is_empty() {
             return None;
         }
         let mut buffer = [0; MAX_NAME];
         let text = text_of(qname, &mut buffer);
-        self.candidates(text, |pattern| {
-            if pattern.regex.is_match(text) {
-                react(&pattern.reaction, pattern.ttl, text, &pattern.regex)
-            } else {
-                None
-            }
+        self.candidates(text, |place| {
+            let pattern = self.patterns.get(place).filter(|pattern| pattern.regex.is_match(text))?;
+            react(place, pattern, text)
         })
     }
 
-    /// Shows `attempt` every pattern that may match `text`, in file order, until one gives a value.
-    fn candidates<T>(&self, text: &[u8], attempt: impl Fn(&config::Pattern) -> Option<T>) -> Option<T> {
+    /// Shows `attempt` the place of every pattern that may match `text`, in file order, until one
+    /// gives a value.
+    fn candidates<T>(&self, text: &[u8], attempt: impl Fn(usize) -> Option<T>) -> Option<T> {
         let depth = depth(text);
         let by_suffix =
             text_suffixes(text).enumerate().filter_map(|(skipped, suffix)| self.by_suffix.get(suffix, depth - skipped));
@@ -75,7 +72,7 @@ impl Patterns {
         lists[0] = &self.rest;
         for (index, places) in by_suffix.enumerate() {
             let Some(list) = lists.get_mut(1 + index) else {
-                return self.patterns.iter().find_map(attempt);
+                return (0..self.patterns.len()).find_map(attempt);
             };
             *list = places;
         }
@@ -83,7 +80,7 @@ impl Patterns {
             let next = lists.iter_mut().filter(|list| !list.is_empty()).min_by_key(|list| list[0])?;
             let place = next[0];
             *next = &next[1..];
-            if let Some(value) = attempt(&self.patterns[place]) {
+            if let Some(value) = attempt(place) {
                 return Some(value);
             }
         }

@@ -137,14 +137,14 @@ proptest! {
     ) {
         let compiled = regexes.iter().filter_map(|regex| RegexBuilder::new(regex).unicode(false).build().ok());
         let patterns: Vec<config::Pattern> =
-            compiled.zip(0..).map(|(regex, ttl)| config::Pattern { regex, reaction: Reaction::Rcode(Rcode::REFUSED), ttl }).collect();
+            compiled.zip(0..).map(|(regex, ttl)| config::Pattern { regex, reaction: config::Reaction::Rcode(Rcode::REFUSED), ttl }).collect();
         let indexed = Patterns::build(&patterns);
         for labels in names {
             let escaped = |label: &String| label.replace('.', r"\.");
             let text: String = labels.iter().map(|label| escaped(label) + ".").collect();
             let qname = Name::from_text(if text.is_empty() { "." } else { &text }, &Name::root()).unwrap();
             let linear = patterns.iter().find(|pattern| pattern.regex.is_match(labels.join(".").as_bytes()));
-            let found = indexed.first(qname.wire(), |_, ttl, _, _| Some(ttl));
+            let found = indexed.first(qname.wire(), |_, pattern, _| Some(pattern.ttl));
             prop_assert_eq!(found, linear.map(|pattern| pattern.ttl), "{} {:?}", qname, regexes);
         }
     }

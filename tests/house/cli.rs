@@ -32,8 +32,9 @@ fn help() {
     Usage: zerohop [OPTIONS] [COMMAND]
 
     Commands:
-      run    Serve DNS (the default)
-      check  Find every fault of the configuration, and say what to write instead
+      run      Serve DNS (the default)
+      check    Find every fault of the configuration, and say what to write instead
+      explain  Tell how a question would be answered, and why
 
     Options:
           --config <FILE>  The configuration file [default: $ZEROHOP_CONFIG, else /etc/zerohop/zerohop.toml if it exists, else a built-in quick start]
@@ -122,4 +123,55 @@ fn an_address_that_is_taken_is_a_failure_that_says_what_to_do() {
     let said = shown(&output);
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains(&format!("zerohop: cannot listen on {address} (UDP)")), "{said}");
+}
+
+const EXPLAINED: &str = "[server]\nlisten = [\"127.0.0.1\"]\n[[upstream]]\nname = \"cloud\"\n\
+    servers = [\"10.0.0.2\", \"tcp://10.0.0.3\"]\n[[zone]]\nname = \"cluster.example\"\n\
+    records = [\"api A 10.0.0.10\", \"*.apps A 10.0.0.20\", \"www CNAME web.corp.example.\", \"loop CNAME loop\", \
+    \"old DNAME cluster.example.\", \"sub NS ns.sub\"]\n[[zone.match]]\npattern = '^ip-(\\d+)\\.cluster\\.example$'\n\
+    answer = [\"A 10.0.0.$1\"]\n[[zone]]\nname = \"corp.example\"\nforward = [\"10.96.0.10\", \"cloud\"]\n\
+    next-on = [\"NXDOMAIN\", \"TIMEOUT\"]\nnegative-max-ttl = 5\n[[zone]]\nname = \"else.example\"\n\
+    forward = [\"resolv-conf:/nonexistent/resolv.conf\"]\n";
+
+#[test]
+fn explain_tells_who_answers_and_why() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("zerohop.toml"), EXPLAINED).unwrap();
+    let questions: [&[&str]; 12] = [
+        &["api.cluster.example"],
+        &["API.cluster.example.", "mx"],
+        &["x.y.apps.cluster.example"],
+        &["apps.cluster.example"],
+        &["none.cluster.example"],
+        &["ip-7.cluster.example"],
+        &["x.old.cluster.example"],
+        &["x.sub.cluster.example"],
+        &["www.cluster.example", "AAAA"],
+        &["www.else.example"],
+        &["a.localhost"],
+        &["www.example"],
+    ];
+    let explained = questions.map(|question| {
+        let arguments = [&["explain", "--config", "zerohop.toml"], question].concat();
+        format!("$ zerohop explain {}\n{}", question.join(" "), shown(&zerohop(directory.path(), &arguments)))
+    });
+    insta::assert_snapshot!(explained.join("\n"));
+    let json = zerohop(directory.path(), &["explain", "--config", "zerohop.toml", "--json", "www.cluster.example"]);
+    insta::assert_snapshot!("explain_json", shown(&json));
+    let value: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!(value["forward"]["groups"][1]["servers"][1], "tcp://10.0.0.3:53");
+}
+
+#[test]
+fn explain_says_what_it_cannot_understand() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("zerohop.toml"), EXPLAINED).unwrap();
+    let wrong: [&[&str]; 4] = [&["a..b"], &["a", "ADDRESS"], &["a", "AXFR"], &["loop.cluster.example", "TXT"]];
+    let said = wrong.map(|question| {
+        shown(&zerohop(directory.path(), &[&["explain", "--config", "zerohop.toml"], question].concat()))
+    });
+    insta::assert_snapshot!(said.join("\n"));
+    fs::write(directory.path().join("zerohop.toml"), "[sever]\n").unwrap();
+    let output = zerohop(directory.path(), &["explain", "--config", "zerohop.toml", "a"]);
+    assert_eq!(output.status.code(), Some(78));
 }

@@ -25,11 +25,11 @@ const ARROWS: &[(&str, &[&str])] = &[
         "daemon",
         &["admin", "cache", "clock", "config", "dns", "forward", "handler", "listener", "metrics", "upstream", "zone"],
     ),
-    ("cli", &["config", "daemon"]),
+    ("cli", &["config", "daemon", "dns", "forward", "handler", "metrics", "upstream", "zone"]),
 ];
 
-/// The only file that may start the daemon.
-const STARTS_THE_DAEMON: &str = "src/cli/run.rs";
+/// The only files that may name the daemon: one starts it, one has it build the tables to explain.
+const KNOW_THE_DAEMON: &[&str] = &["src/cli/run.rs", "src/cli/explain.rs"];
 
 type Arrows = BTreeMap<String, BTreeSet<String>>;
 
@@ -88,10 +88,10 @@ fn no_arrow_points_back() {
 }
 
 #[test]
-fn only_the_command_line_starts_the_daemon() {
+fn only_the_command_line_knows_the_daemon() {
     for (path, text) in source::rust("src") {
         let Some(room) = room_of(&path) else { continue };
-        if room != "daemon" && path != Path::new(STARTS_THE_DAEMON) {
+        if room != "daemon" && !KNOW_THE_DAEMON.iter().any(|known| path == Path::new(known)) {
             assert!(!named(&path, &text).contains("daemon"), "{}", path.display());
         }
     }

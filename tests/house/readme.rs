@@ -132,6 +132,9 @@ impl Terminal {
                     command.replacen("zerohop", binary, 1).replace(" /etc/", &format!(" {}/etc/", root.display()));
                 shell(&root, &format!("{command} 2>&1 || test $? = 78")).replace(&root.display().to_string(), "")
             }
+            "zerohop" if command.starts_with("zerohop explain") => {
+                shell(source::top(), &format!("{} 2>&1", command.replacen("zerohop", env!("CARGO_BIN_EXE_zerohop"), 1)))
+            }
             "install" => {
                 let (sources, target) = command.rsplit_once(' ').unwrap();
                 let sources = sources.replace("target/release/zerohop", env!("CARGO_BIN_EXE_zerohop"));
