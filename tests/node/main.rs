@@ -12,6 +12,7 @@
 //! | [`peers`] | nsd, unbound, PowerDNS and dnsmasq with generated configurations |
 //! | [`recorder`] | an upstream that notes every packet and answers by script |
 //! | [`client`] | a tiny DNS client |
+//! | [`stubs`] | the stub clients of real programs, in a network of their own |
 //! | the rest | tests, a file for each subject |
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
@@ -26,6 +27,7 @@ mod recorder;
 mod reload;
 mod seeds;
 mod seeds_kubernetes;
+mod stubs;
 mod tcp;
 mod truth;
 mod truth_once;
