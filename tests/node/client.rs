@@ -48,6 +48,14 @@ impl Ask {
         self
     }
 
+    /// With DO (RFC 3225).
+    pub(crate) fn dnssec(mut self) -> Self {
+        let mut edns = self.message.edns.take().unwrap_or_default();
+        edns.set_dnssec_ok(true);
+        self.message.set_edns(edns);
+        self
+    }
+
     pub(crate) fn edns_version(mut self, version: u8) -> Self {
         let mut edns = Edns::new();
         edns.set_version(version);

@@ -69,7 +69,7 @@ fn own_addresses(label: &str) -> (usize, usize) {
 }
 
 /// A zone of our own, and one that goes to the upstream.
-fn zones(upstream: &str) -> String {
+pub(super) fn zones(upstream: &str) -> String {
     let (a, aaaa) = upstream::addresses(60, 60);
     let many = a.iter().map(|a| format!("'many A {a}'")).chain(aaaa.iter().map(|aaaa| format!("'many AAAA {aaaa}'")));
     format!(

@@ -11,4 +11,5 @@ mod beside;
 mod matrix;
 mod namespace;
 mod programs;
+mod resolved;
 mod upstream;

@@ -34,9 +34,16 @@ pub(super) fn inside(nameservers: &[&str], test: impl FnOnce() + Send) {
             mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>).unwrap();
             instead_of("/etc/resolv.conf", &resolv_conf, &files);
             instead_of("/etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n", &files);
-            for arguments in
-                ["link set lo up", "address add 169.254.20.10/32 dev lo", "address add 169.254.20.11/32 dev lo"]
-            {
+            for arguments in [
+                "link set lo up",
+                "address add 169.254.20.10/32 dev lo",
+                "address add 169.254.20.11/32 dev lo",
+                // Some ask nobody unless there is a network to ask.
+                "link add node0 type veth peer name node1",
+                "address add 192.0.2.1/24 dev node0",
+                "link set node1 up",
+                "link set node0 up",
+            ] {
                 let words = arguments.split(' ');
                 assert!(Command::new(&ip).args(words).status().unwrap().success(), "ip {arguments}");
             }
