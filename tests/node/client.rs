@@ -63,9 +63,13 @@ impl Ask {
         self
     }
 
-    pub(crate) fn cookie(mut self) -> Self {
+    pub(crate) fn cookie(self) -> Self {
+        self.option(COOKIE, &[1, 2, 3, 4, 5, 6, 7, 8])
+    }
+
+    pub(crate) fn option(mut self, code: u16, data: &[u8]) -> Self {
         let mut edns = self.message.edns.take().unwrap_or_default();
-        edns.options_mut().insert(EdnsOption::Unknown(COOKIE, vec![1, 2, 3, 4, 5, 6, 7, 8]));
+        edns.options_mut().insert(EdnsOption::Unknown(code, data.to_vec()));
         self.message.set_edns(edns);
         self
     }

@@ -32,3 +32,4 @@ mod tcp;
 mod truth;
 mod truth_once;
 mod wait;
+mod wire;
