@@ -13,6 +13,7 @@ use zerohop::cache::{Failures, Front, Store};
 use zerohop::clock::Clock;
 use zerohop::config;
 use zerohop::daemon::build;
+use zerohop::daemon::nameservers::Nameservers;
 use zerohop::dns::query::write_upstream_query;
 use zerohop::dns::{Name, Protocol, Query, Question, RecordType};
 use zerohop::forward::{Forwarder, InFlight, Shared};
@@ -60,7 +61,7 @@ impl Line {
     fn new(front_bytes: usize) -> Self {
         let config = config::parse(Path::new("bench.toml"), CONFIG).unwrap().config;
         let (clock, registry) = (Clock::start(), Registry::new(1));
-        let tables = build::tables(&config, 1, &registry, build::secret_name()).unwrap();
+        let tables = build::tables(&config, &Nameservers::default(), 1, &registry, build::secret_name()).unwrap();
         let (store, _) = Store::start(1 << 24).unwrap();
         let shared = Shared { store, failures: Failures::default(), in_flight: Arc::new(InFlight::default()) };
         let forwarder = Rc::new(Forwarder::new(Rc::new(OneAddress), Arc::new(shared), clock));
@@ -71,7 +72,12 @@ impl Line {
     }
 
     fn handle(&mut self, packet: &[u8]) -> Handled {
-        let client = Client { address: IpAddr::V4(Ipv4Addr::LOCALHOST), protocol: Protocol::Udp, welcome: true };
+        let client = Client {
+            address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            protocol: Protocol::Udp,
+            welcome: true,
+            keepalive: None,
+        };
         self.handler.handle(black_box(packet), client, self.clock.now(), &mut self.reply)
     }
 
@@ -79,7 +85,7 @@ impl Line {
     fn learn(&mut self, packet: &[u8]) {
         let Handled::Deferred(deferred) = self.handle(packet) else { panic!("it is known already") };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-        let finished = runtime.block_on(deferred.resolve());
+        let (finished, _place) = runtime.block_on(deferred.resolve());
         self.handler.finish(&finished, self.clock.now(), &mut self.reply);
     }
 }

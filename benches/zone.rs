@@ -8,7 +8,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use regex::bytes::RegexBuilder;
 use zerohop::config::{OtherTypes, Pattern, Piece, Reaction, Template, Zone};
 use zerohop::dns::zone_text::parse_record;
-use zerohop::dns::{Name, RecordType};
+use zerohop::dns::{Name, Rcode, RecordType};
 use zerohop::zone::ZoneTable;
 
 fn name(text: &str) -> Name {
@@ -36,6 +36,8 @@ fn zone(apex: &str, records: usize, patterns: usize) -> Zone {
         ttl: 30,
         ptr: false,
         other_types: OtherTypes::Nodata,
+        absent: Rcode::NXDOMAIN,
+        special: false,
     }
 }
 

@@ -36,12 +36,17 @@ impl Admin {
     }
 
     async fn ask(&self, address: SocketAddr) -> io::Result<bool> {
-        let (own, target) = match address.ip() {
-            IpAddr::V4(ip) => (any_v4(), if ip.is_unspecified() { Ipv4Addr::LOCALHOST.into() } else { address.ip() }),
-            IpAddr::V6(ip) => (any_v6(), if ip.is_unspecified() { Ipv6Addr::LOCALHOST.into() } else { address.ip() }),
+        let (any, loopback): (IpAddr, IpAddr) = match address {
+            SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED.into(), Ipv4Addr::LOCALHOST.into()),
+            SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED.into(), Ipv6Addr::LOCALHOST.into()),
         };
-        let socket = UdpSocket::bind(own).await?;
-        socket.connect((target, address.port())).await?;
+        // The scope of a link-local address stays with it.
+        let mut target = address;
+        if address.ip().is_unspecified() {
+            target.set_ip(loopback);
+        }
+        let socket = UdpSocket::bind((any, 0)).await?;
+        socket.connect(target).await?;
         let Some(question) = Question::new(self.ready.wire(), RecordType::TXT, false, false) else { return Ok(false) };
         let id = rand::random();
         socket.send(&write_upstream_query(&question, id, MAX_UDP_PAYLOAD)).await?;
@@ -54,12 +59,4 @@ impl Admin {
             }
         }
     }
-}
-
-fn any_v4() -> SocketAddr {
-    (Ipv4Addr::UNSPECIFIED, 0).into()
-}
-
-fn any_v6() -> SocketAddr {
-    (Ipv6Addr::UNSPECIFIED, 0).into()
 }

@@ -21,7 +21,14 @@ const CAPACITY: usize = 8192;
 /// See the module's head. Locked on misses only.
 #[derive(Debug, Default)]
 pub struct Failures {
-    table: Mutex<HashMap<Key, Failure, RandomState>>,
+    table: Mutex<Table>,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    failures: HashMap<Key, Failure, RandomState>,
+    /// Before this a full table has nothing to give up: it is not looked through.
+    full_until: Moment,
 }
 
 #[derive(Debug)]
@@ -35,29 +42,40 @@ impl Failures {
     /// The failure that was the last word on this question, while it counts.
     pub fn get(&self, key: &[u8], now: Moment) -> Option<Arc<StoredAnswer>> {
         let table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
-        table.get(key).filter(|failure| now < failure.until).map(|failure| Arc::clone(&failure.answer))
+        table.failures.get(key).filter(|failure| now < failure.until).map(|failure| Arc::clone(&failure.answer))
     }
 
     /// Remembers a failure: one second, and twice as long as the last time if it is the same
     /// question again soon after.
     pub fn put(&self, key: Key, answer: Arc<StoredAnswer>, now: Moment) {
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
-        if table.len() >= CAPACITY {
-            table.retain(|_, failure| now < failure.until);
-            if table.len() >= CAPACITY {
-                return;
-            }
+        if !table.make_room(now) {
+            return;
         }
-        let delay = match table.get(&key) {
+        let delay = match table.failures.get(&key) {
             Some(last) if now.since(last.until) <= LONGEST => (last.delay * 2).min(LONGEST),
             _ => FIRST,
         };
-        table.insert(key, Failure { answer, until: now + delay, delay });
+        table.failures.insert(key, Failure { answer, until: now + delay, delay });
     }
 
     /// Forgets the failure of a question that has been answered.
     pub fn remove(&self, key: &[u8]) {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+        self.table.lock().unwrap_or_else(PoisonError::into_inner).failures.remove(key);
+    }
+}
+
+impl Table {
+    fn make_room(&mut self, now: Moment) -> bool {
+        if self.failures.len() < CAPACITY {
+            return true;
+        }
+        if now < self.full_until {
+            return false;
+        }
+        self.failures.retain(|_, failure| now < failure.until);
+        self.full_until = self.failures.values().map(|failure| failure.until).min().unwrap_or(now);
+        self.failures.len() < CAPACITY
     }
 }
 
@@ -91,9 +109,9 @@ mod tests {
         for number in 0..CAPACITY as u64 + 10 {
             failures.put(number.to_be_bytes()[..].into(), Arc::clone(&servfail), Moment::default());
         }
-        assert_eq!(failures.table.lock().unwrap().len(), CAPACITY);
+        assert_eq!(failures.table.lock().unwrap().failures.len(), CAPACITY);
         let later = Moment::default() + Duration::from_secs(2);
         failures.put(b"new"[..].into(), servfail, later);
-        assert_eq!(failures.table.lock().unwrap().len(), 1);
+        assert_eq!(failures.table.lock().unwrap().failures.len(), 1);
     }
 }

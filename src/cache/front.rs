@@ -15,6 +15,8 @@ use crate::metrics::Source;
 const SETS: usize = 4096;
 /// Larger answers are rare, and few of them would push out many others.
 const LARGEST_ANSWER: usize = 4096;
+/// How many sets one insertion looks at for room.
+const SETS_PASSED: usize = 64;
 /// A hit asks the store behind once in so many times, so that it learns which entries are hot.
 const HITS_PER_TOUCH: u32 = 64;
 
@@ -36,6 +38,8 @@ struct Slot {
     key: Box<[u8]>,
     memory: Memory,
     weight: usize,
+    /// Whether it was found since the hand last passed.
+    used: bool,
 }
 
 /// See the module's head.
@@ -46,6 +50,8 @@ pub struct Front {
     generation: u64,
     bytes: usize,
     max_bytes: usize,
+    /// The set that has to make room next.
+    hand: usize,
     hits: u32,
 }
 
@@ -68,15 +74,14 @@ impl Front {
             generation: 0,
             bytes: 0,
             max_bytes,
+            hand: 0,
             hits: 0,
         }
     }
 
     /// The answer to `question` that was given under these tables and still holds.
     pub fn find(&mut self, question: &Question, generation: u64, now: Moment) -> Found<'_> {
-        if generation != self.generation {
-            self.clear(generation);
-        }
+        self.renew(generation);
         let hash = self.hasher.hash_one(question.key());
         let set = &mut self.slots[set_of(hash)];
         let stands = |slot: &Option<Slot>| slot.as_ref().is_some_and(|slot| slot.holds(hash, question.key()));
@@ -87,12 +92,22 @@ impl Front {
             // What was asked twice moves up; a flood of new names only ever replaces the second.
             set.swap(0, 1);
         }
-        match &set[0] {
-            Some(Slot { memory, .. }) if memory.expires.is_none_or(|expires| now < expires) => {
+        match &mut set[0] {
+            Some(Slot { memory, used, .. }) if memory.expires.is_none_or(|expires| now < expires) => {
+                if !*used {
+                    *used = true;
+                }
                 self.hits = self.hits.wrapping_add(1);
                 Found::Hit { memory, touch: memory.source == Source::Cache && self.hits.is_multiple_of(HITS_PER_TOUCH) }
             }
             _ => Found::Miss,
+        }
+    }
+
+    /// Forgets everything unless it was answered under these tables.
+    pub fn renew(&mut self, generation: u64) {
+        if generation != self.generation {
+            self.clear(generation);
         }
     }
 
@@ -105,15 +120,32 @@ impl Front {
         let set = &mut self.slots[set_of(hash)];
         let same = set.iter().position(|slot| slot.as_ref().is_some_and(|slot| slot.holds(hash, question.key())));
         let place = same.or_else(|| set.iter().position(Option::is_none)).unwrap_or(1);
-        // Local answers are shared with the tables; cached ones may outlive their store entry here.
-        let held = if memory.expires.is_some() { memory.answer.memory() } else { 0 };
-        let slot = Slot { hash, key: question.key().into(), memory, weight: held + question.key().len() };
-        let freed = set[place].as_ref().map_or(0, |old| old.weight);
-        if self.bytes - freed + slot.weight > self.max_bytes {
-            return;
+        // Some answers are shared with the tables or the store, and may outlive them here.
+        let weight = memory.answer.memory() + question.key().len();
+        self.bytes -= set[place].take().map_or(0, |old| old.weight);
+        if self.has_room(weight) {
+            self.bytes += weight;
+            let slot = Slot { hash, key: question.key().into(), memory, weight, used: false };
+            self.slots[set_of(hash)][place] = Some(slot);
         }
-        self.bytes = self.bytes - freed + slot.weight;
-        set[place] = Some(slot);
+    }
+
+    /// Makes room, if need be, at the cost of what was not found for a whole turn of the hand: what
+    /// has run out is never found. Gives up after a few sets, so that no insertion takes long.
+    fn has_room(&mut self, weight: usize) -> bool {
+        for _ in 0..SETS_PASSED {
+            if self.bytes + weight <= self.max_bytes {
+                break;
+            }
+            for slot in &mut self.slots[self.hand] {
+                match slot {
+                    Some(slot) if slot.used => slot.used = false,
+                    _ => self.bytes -= slot.take().map_or(0, |old| old.weight),
+                }
+            }
+            self.hand = (self.hand + 1) % SETS;
+        }
+        self.bytes + weight <= self.max_bytes
     }
 
     /// Bytes of answers and keys held now.
@@ -186,8 +218,26 @@ mod tests {
             front.insert(&question(&format!("n{number}.")), 0, memory(Some(second(10))));
         }
         assert!(front.bytes() <= 2000 && front.bytes() > 1500, "{}", front.bytes());
+        let counted: usize = front.slots.iter().flatten().flatten().map(|slot| slot.weight).sum();
+        assert_eq!(front.bytes(), counted);
         assert!(!hits(&mut front, "x.", 1, second(1)));
         assert_eq!(front.bytes(), 0);
+    }
+
+    #[test]
+    fn a_full_front_gives_up_what_nobody_asks_for() {
+        let mut front = Front::new(20_000);
+        for number in 0..1000 {
+            front.insert(&question(&format!("old{number}.")), 0, memory(Some(second(1))));
+        }
+        // All of that has run out, and the hand finds nothing worth keeping.
+        let mut kept = 0;
+        for number in 0..1000 {
+            let name = format!("new{number}.");
+            front.insert(&question(&name), 0, memory(Some(second(100))));
+            kept += usize::from(hits(&mut front, &name, 0, second(2)));
+        }
+        assert!(kept > 700, "{kept} of 1000 found a place");
     }
 
     #[test]

@@ -32,11 +32,11 @@ fn tell(source: &Source, out: &mut dyn Write, err: &mut dyn Write) -> io::Result
 
 fn summary(config: &Config) -> String {
     let counted = |count: usize, one: &str, more: &str| format!("{count} {}", if count == 1 { one } else { more });
-    let records = config.zones.iter().map(|zone| zone.records.len()).sum();
-    let patterns = config.zones.iter().map(|zone| zone.patterns.len()).sum();
+    let records = config.configured_zones().map(|zone| zone.records.len()).sum();
+    let patterns = config.configured_zones().map(|zone| zone.patterns.len()).sum();
     [
         counted(config.server.listen.len(), "listen address", "listen addresses"),
-        counted(config.zones.len(), "zone", "zones"),
+        counted(config.configured_zones().count(), "zone", "zones"),
         counted(records, "record", "records"),
         counted(patterns, "pattern", "patterns"),
         counted(config.upstreams.len(), "upstream", "upstreams"),

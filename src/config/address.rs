@@ -114,7 +114,7 @@ pub(super) fn server(text: &str, directory: &Path) -> Result<UpstreamServer, Mes
 
 /// Whether what arrives at `listen` is what is sent to `server`, so that asking would be asking
 /// ourselves.
-pub(super) fn reaches(server: SocketAddr, listen: SocketAddr) -> bool {
+pub fn reaches(server: SocketAddr, listen: SocketAddr) -> bool {
     let (asked, own) = (server.ip().to_canonical(), listen.ip().to_canonical());
     // `[::]` takes IPv4 as well, `0.0.0.0` does not take IPv6.
     let any = own.is_unspecified() && (own.is_ipv6() || asked.is_ipv4());

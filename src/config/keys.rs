@@ -150,6 +150,8 @@ TCP_IDLE: Server "tcp-idle", seconds(1, 3600), Toml(r#""10s""#),
     "How long a TCP connection may stay open with nothing asked.";
 TCP_READ: Server "tcp-read", Kind::Duration { min: Duration::from_millis(100), max: Duration::from_secs(60) }, Toml(r#""5s""#),
     "How long one TCP message may take from its first octet to its last, so that a slow client holds nothing up.";
+PRIVATE_REVERSE: Server "private-reverse", Word { words: &["forward", "local"], later: &[] }, Toml(r#""forward""#),
+    "Whether the reverse names of private addresses (RFC 6303, RFC 7793) that no zone but `.` covers are asked upstream or answered here.";
 DRAIN: Server "drain", seconds(0, 60), Toml(r#""5s""#),
     "How long answers may be late at a shutdown.";
 
@@ -217,7 +219,7 @@ MATCH_TTL: Match "ttl", Ttl { max: MAX_TTL }, Described("the zone's `ttl`"),
 
 /// Keys that are planned and not in this version: better said than called unknown.
 pub(super) const LATER: &[(Section, &[&str])] = &[
-    (Section::Server, &["tls", "private-reverse", "lameduck", "in-flight"]),
+    (Section::Server, &["tls", "lameduck", "in-flight"]),
     (Section::Interface, &["name", "addresses"]),
     (Section::Admin, &["families", "control"]),
     (Section::Cache, &["persist", "prefetch", "negative-share"]),

@@ -143,7 +143,7 @@ mod tests {
         assert!(warnings.is_empty(), "{warnings}");
         assert_eq!(config.server.listen, ["127.0.0.1:1053".parse().unwrap()]);
         assert_eq!(config.admin.listen, Some("127.0.0.1:9153".parse().unwrap()));
-        let zones: Vec<String> = config.zones.iter().map(|zone| zone.name.to_string()).collect();
+        let zones: Vec<String> = config.configured_zones().map(|zone| zone.name.to_string()).collect();
         assert_eq!(zones, ["zerohop.test.", "."]);
     }
 }

@@ -9,6 +9,7 @@ mod file;
 mod keys;
 mod load;
 mod quantity;
+mod special;
 mod table;
 mod template;
 #[cfg(test)]
@@ -24,6 +25,7 @@ use regex::bytes::Regex;
 
 use crate::dns::{Name, Rcode, Record, RecordType, TtlRules};
 
+pub use address::reaches;
 pub use fault::{Fault, Faults, Severity};
 pub use load::{Loaded, Source, USUAL_FILE, VARIABLE, load, parse};
 pub use text::Place;
@@ -38,8 +40,15 @@ pub struct Config {
     /// The upstream groups: first the named ones in file order, then one for each bare server
     /// that a zone's `forward` names.
     pub upstreams: Vec<Upstream>,
-    /// One for each zone name, in file order; no name stands twice.
+    /// One for each zone name, in file order; no name stands twice. Behind them the special ones.
     pub zones: Vec<Zone>,
+}
+
+impl Config {
+    /// The zones that the file names.
+    pub fn configured_zones(&self) -> impl Iterator<Item = &Zone> {
+        self.zones.iter().filter(|zone| !zone.special)
+    }
 }
 
 /// `[server]`: where questions come in.
@@ -163,6 +172,10 @@ pub struct Zone {
     pub ptr: bool,
     /// What an owned name answers for a type it does not have, in a zone with `forward`.
     pub other_types: OtherTypes,
+    /// What a name of an owned zone answers that is not there: NXDOMAIN, or NOERROR for NODATA.
+    pub absent: Rcode,
+    /// Nobody configured it: it keeps names on the node that must not leave it (RFC 6761).
+    pub special: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

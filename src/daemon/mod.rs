@@ -2,6 +2,7 @@
 
 pub mod build;
 mod log;
+pub mod nameservers;
 
 use std::fmt;
 use std::io;
@@ -22,6 +23,8 @@ use crate::handler::Tables;
 use crate::listener::{self, BindError, Limits, Start, Worker};
 use crate::metrics::Registry;
 use crate::zone::Unfit;
+
+use nameservers::Nameservers;
 
 /// What part of the cache's bytes the workers' fronts may hold in all.
 const FRONTS_SHARE: u64 = 8;
@@ -89,7 +92,11 @@ impl Daemon {
         let clock = Clock::start();
         let registry = Arc::new(Registry::new(server.workers));
         let ready = build::secret_name();
-        let tables = build::tables(&config, 1, &registry, ready.clone()).map_err(StartError::Unfit)?;
+        let nameservers = Nameservers::read(&config, &server.listen);
+        for problem in &nameservers.problems {
+            tracing::warn!("{problem}");
+        }
+        let tables = build::tables(&config, &nameservers, 1, &registry, ready.clone()).map_err(StartError::Unfit)?;
         let tables = Arc::new(ArcSwap::from_pointee(tables));
         let fronts = config.cache.max_bytes / FRONTS_SHARE;
         let (store, _) = Store::start(config.cache.max_bytes - fronts)?;
@@ -164,23 +171,26 @@ impl Daemon {
                 for fault in faults.iter() {
                     tracing::error!("{}", fault.headline());
                 }
-                tracing::error!(faults = faults.errors(), "configuration not reloaded: the previous one goes on");
-                control.reloads_bad.increment(1);
-                control.config_current.set(0.0);
-                return;
+                return self.keep_previous(faults.errors());
             }
         };
         for warning in loaded.warnings.iter() {
             tracing::warn!("{}", warning.headline());
         }
         let (generation, ready) = (self.tables.load().generation + 1, self.admin.ready.clone());
-        match build::tables(&loaded.config, generation, &self.registry, ready) {
+        // A restart takes over new listen addresses; until then those of the start are ours.
+        let nameservers = Nameservers::read(&loaded.config, &self.config.server.listen);
+        if !nameservers.problems.is_empty() {
+            for problem in &nameservers.problems {
+                tracing::error!("{problem}");
+            }
+            return self.keep_previous(nameservers.problems.len());
+        }
+        match build::tables(&loaded.config, &nameservers, generation, &self.registry, ready) {
             Ok(tables) => self.tables.store(Arc::new(tables)),
             Err(error) => {
-                tracing::error!("configuration not reloaded: {error}; the previous one goes on");
-                control.reloads_bad.increment(1);
-                control.config_current.set(0.0);
-                return;
+                tracing::error!("{error}");
+                return self.keep_previous(1);
             }
         }
         for key in build::needs_restart(&self.config, &loaded.config) {
@@ -188,8 +198,13 @@ impl Daemon {
         }
         control.reloads_good.increment(1);
         control.config_current.set(1.0);
-        let tables = self.tables.load();
-        tracing::info!(generation, zones = tables.zones.len(), "configuration reloaded");
+        tracing::info!(generation, zones = loaded.config.configured_zones().count(), "configuration reloaded");
+    }
+
+    fn keep_previous(&self, faults: usize) {
+        tracing::error!(faults, "configuration not reloaded: the previous one goes on");
+        self.registry.control.reloads_bad.increment(1);
+        self.registry.control.config_current.set(0.0);
     }
 }
 
@@ -200,7 +215,7 @@ async fn received(signal: &mut Signal) -> Option<()> {
 
 fn say_hello(source: &Source, config: &Config, tables: &Tables) {
     let listen: Vec<String> = config.server.listen.iter().map(ToString::to_string).collect();
-    let zones: Vec<String> = config.zones.iter().map(|zone| zone.name.to_string()).collect();
+    let zones: Vec<String> = config.configured_zones().map(|zone| zone.name.to_string()).collect();
     let mut upstreams: Vec<String> = tables.servers().map(ToString::to_string).collect();
     upstreams.sort_unstable();
     upstreams.dedup();

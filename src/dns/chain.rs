@@ -2,7 +2,7 @@
 
 use super::message::{Malformed, Message};
 use super::query::write_upstream_query;
-use super::response::{Protocol, write_answer};
+use super::response::{Terms, write_answer};
 use super::stored_answer::{AnswerBuilder, Owner, Section};
 use super::{Moment, Query, Question, RecordType, StoredAnswer};
 
@@ -50,7 +50,7 @@ impl Copy {
         let asked = write_upstream_query(question, 0, 0);
         let query = Query::parse(&asked).map_err(|_| Malformed)?;
         let mut out = vec![0; usize::from(u16::MAX)];
-        let length = write_answer(&query, answer, now, 0, Protocol::Tcp.size_limit(&query), &mut out);
+        let length = write_answer(&query, answer, now, 0, Terms::up_to(65_535), &mut out);
         let message = Message::parse(&out[..length])?;
         for record in message.section(section).filter(|record| record.rtype != RecordType::OPT) {
             self.rdata.clear();
@@ -87,7 +87,7 @@ mod tests {
         let asked = write_upstream_query(&alias, 7, 1232);
         let mut out = [0; 512];
         let query = Query::parse(&asked).unwrap();
-        let length = write_answer(&query, &joined, now + Duration::from_secs(5), 0, 512, &mut out);
+        let length = write_answer(&query, &joined, now + Duration::from_secs(5), 0, Terms::up_to(512), &mut out);
         let read = hickory_proto::op::Message::from_vec(&out[..length]).unwrap();
         let lines: Vec<String> = read.answers.iter().map(ToString::to_string).collect();
         assert_eq!(lines, ["a. 25 IN CNAME b.other.", "b.other. 35 IN A 10.0.0.1"]);

@@ -1,7 +1,7 @@
 //! What is kept of an upstream's reply: the chain from the question to its end, the final RRset or
 //! the proof that there is none, and nothing else. All of it is written anew by us.
 
-use super::message::{Malformed, Message, WireName, WireRecord};
+use super::message::{Header, Malformed, Message, WireName, WireRecord};
 use super::name::{label_count, suffixes};
 use super::query::CLASS_IN;
 use super::stored_answer::{AnswerBuilder, Owner, Section};
@@ -46,13 +46,14 @@ pub struct Kept {
     pub lifetime: Option<u32>,
 }
 
-/// Reduces `reply`, whose ID and question have been matched and which is not truncated.
+/// Reduces `reply`, whose ID and question have been matched.
 ///
 /// `authentic` says whether its AD bit is believed; `zone` is the configured zone that was asked
 /// for the name, which bounds whose addresses may come along.
 ///
 /// # Errors
-/// [`Malformed`] when the reply cannot be read, or not be written again within 65,535 octets.
+/// [`Malformed`] when the reply cannot be read, is truncated (what is missing cannot be told), or
+/// cannot be written again within 65,535 octets.
 pub fn keep(
     question: &Question,
     reply: &[u8],
@@ -61,11 +62,18 @@ pub fn keep(
     rules: TtlRules,
     now: Moment,
 ) -> Result<Kept, Malformed> {
+    let header = Header::read(reply)?;
+    if header.is_error() && header.question_count() == 0 {
+        return Ok(Kept::failure(Rcode::new(header.rcode_bits().into())));
+    }
     let message = Message::parse(reply)?;
     let rcode = full_rcode(&message);
     if rcode != Rcode::NOERROR && rcode != Rcode::NXDOMAIN {
-        let answer = StoredAnswer::bare(rcode, None);
-        return Ok(Kept { answer, verdict: Verdict::Failure(rcode), lifetime: None });
+        return Ok(Kept::failure(rcode));
+    }
+    // Over TCP, too, a part without the rest is no answer.
+    if header.is_truncated() {
+        return Err(Malformed);
     }
     let chain = Chain::follow(&message, question)?;
     let verdict = verdict(&message, &chain, rcode, question)?;
@@ -93,6 +101,12 @@ pub fn keep(
     Ok(Kept { answer: writer.builder.finish(Some(now)), verdict, lifetime: kept_for.filter(|&seconds| seconds > 0) })
 }
 
+impl Kept {
+    fn failure(rcode: Rcode) -> Self {
+        Self { answer: StoredAnswer::bare(rcode, None), verdict: Verdict::Failure(rcode), lifetime: None }
+    }
+}
+
 impl TtlRules {
     /// A positive TTL within the rules. Zero stays zero: such data is for one use (RFC 1035,
     /// section 3.2.1), whatever the least TTL is set to.
@@ -111,7 +125,8 @@ fn full_rcode(message: &Message<'_>) -> Rcode {
 fn verdict(message: &Message<'_>, chain: &Chain, rcode: Rcode, question: &Question) -> Result<Verdict, Malformed> {
     for record in message.section(Section::Answer) {
         if is_of(record, question.rtype()) && same(&message.owner(record)?, &chain.last) {
-            return Ok(Verdict::Data);
+            // The name does not exist, and here is its data: one of the two is a lie.
+            return if rcode == Rcode::NXDOMAIN { Err(Malformed) } else { Ok(Verdict::Data) };
         }
     }
     if rcode == Rcode::NXDOMAIN {
@@ -178,7 +193,9 @@ impl Chain {
             message.write_rdata(&cname, &mut target)?;
             (last, _) = WireName::read(&target, 0)?;
         }
-        Ok(Self { links, last })
+        // RFC 6672, section 3.1: the CNAME that it makes comes with it. Without, the end of the
+        // chain is not known, and must not be taken for a denial.
+        if find_dname(message, &last)?.is_some() { Err(Malformed) } else { Ok(Self { links, last }) }
     }
 }
 

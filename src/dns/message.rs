@@ -4,7 +4,12 @@
 use super::RecordType;
 use super::name::{MAX_LABEL, MAX_NAME};
 use super::query::flag;
+use super::rdata_shape::{Field, shape};
 use super::stored_answer::{HEADER, Section, TYPE_AND_CLASS};
+
+/// Compression pointers that reading one name follows: a writer needs one for each label at most,
+/// and a name has 127 (RFC 1035, section 2.3.4).
+const MAX_POINTERS: usize = 127;
 
 /// The message breaks the rules of its format; what it says cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +44,11 @@ impl Header {
         self.bytes[2] & flag::QR != 0
     }
 
+    /// 0 for an ordinary query (RFC 6895, section 2.2).
+    pub fn opcode(self) -> u8 {
+        (self.bytes[2] & flag::OPCODE) >> 3
+    }
+
     pub fn is_authoritative(self) -> bool {
         self.bytes[2] & flag::AA != 0
     }
@@ -54,6 +64,16 @@ impl Header {
     /// The low four bits of the response code.
     pub fn rcode_bits(self) -> u8 {
         self.bytes[3] & 0x0f
+    }
+
+    /// How many questions it says it has.
+    pub fn question_count(self) -> u16 {
+        self.count(0)
+    }
+
+    /// Whether the code is neither NOERROR nor NXDOMAIN.
+    pub fn is_error(self) -> bool {
+        !matches!(self.rcode_bits(), 0 | 3)
     }
 
     fn count(self, index: usize) -> u16 {
@@ -76,19 +96,21 @@ impl WireName {
     /// Reads the name at `at` and returns it with the offset behind it.
     ///
     /// # Errors
-    /// [`Malformed`] for a cut or over-long name and for a pointer that does not go backwards, so
-    /// that no chain of pointers can loop.
+    /// [`Malformed`] for a cut or over-long name, for a pointer that does not go backwards, so that
+    /// no chain of pointers can loop, and for more pointers than a name can have labels.
     pub fn read(message: &[u8], at: usize) -> Result<(Self, usize), Malformed> {
         let mut name = Self { bytes: [0; MAX_NAME], length: 0 };
         let mut at = at;
         let mut lowest = at;
         let mut behind = None;
+        let mut pointers = 0;
         loop {
             let length = usize::from(*message.get(at).ok_or(Malformed)?);
             if length & 0xc0 == 0xc0 {
                 let low = *message.get(at + 1).ok_or(Malformed)?;
                 let target = (length & 0x3f) << 8 | usize::from(low);
-                if target >= lowest {
+                pointers += 1;
+                if target >= lowest || pointers > MAX_POINTERS {
                     return Err(Malformed);
                 }
                 behind.get_or_insert(at + 2);
@@ -196,6 +218,21 @@ impl<'m> Message<'m> {
                     out.extend_from_slice(name.wire());
                     at = behind;
                 }
+                Field::CharacterStrings => {
+                    while at < end || at == record.rdata_start {
+                        let length = 1 + usize::from(take(at, 1)?[0]);
+                        out.extend_from_slice(take(at, length)?);
+                        at += length;
+                    }
+                }
+                Field::Parameters => {
+                    while at < end {
+                        let length = take(at, 4)?.last_chunk().map_or(0, |length| u16::from_be_bytes(*length));
+                        let length = 4 + usize::from(length);
+                        out.extend_from_slice(take(at, length)?);
+                        at += length;
+                    }
+                }
                 Field::Rest => {
                     out.extend_from_slice(self.bytes.get(at..end).ok_or(Malformed)?);
                     at = end;
@@ -204,6 +241,24 @@ impl<'m> Message<'m> {
         }
         if at == end { Ok(()) } else { Err(Malformed) }
     }
+}
+
+/// Whether these octets, on their own and uncompressed, are data of their type as
+/// [`Message::write_rdata`] copies it.
+pub(super) fn has_shape(rtype: RecordType, rdata: &[u8]) -> bool {
+    let message = Message { bytes: rdata, header: Header { bytes: [0; HEADER] }, records: Vec::new() };
+    let record = WireRecord {
+        section: Section::Answer,
+        owner_at: 0,
+        rtype,
+        class: 0,
+        ttl: 0,
+        ttl_field: 0,
+        rdata_start: 0,
+        rdata_end: rdata.len(),
+    };
+    let mut copy = Vec::new();
+    message.write_rdata(&record, &mut copy).is_ok() && copy == rdata
 }
 
 fn read_record(bytes: &[u8], at: usize, section: Section) -> Result<WireRecord, Malformed> {
@@ -227,112 +282,6 @@ fn read_record(bytes: &[u8], at: usize, section: Section) -> Result<WireRecord, 
     })
 }
 
-/// A part of RDATA.
-enum Field {
-    Octets(usize),
-    CharacterString,
-    Name,
-    Rest,
-}
-
-/// The shape of the types whose names a sender may have compressed (RFC 1035, and the list of
-/// RFC 3597, section 4), and of the addresses, whose length is fixed.
-fn shape(rtype: RecordType) -> &'static [Field] {
-    use Field::{CharacterString, Name, Octets, Rest};
-    match rtype {
-        RecordType::A => &[Octets(4)],
-        RecordType::AAAA => &[Octets(16)],
-        RecordType::NS
-        | RecordType::CNAME
-        | RecordType::PTR
-        | RecordType::DNAME
-        | RecordType::MB
-        | RecordType::MD
-        | RecordType::MF
-        | RecordType::MG
-        | RecordType::MR => &[Name],
-        RecordType::SOA => &[Name, Name, Octets(20)],
-        RecordType::MINFO | RecordType::RP => &[Name, Name],
-        RecordType::MX | RecordType::AFSDB | RecordType::RT | RecordType::KX => &[Octets(2), Name],
-        RecordType::PX => &[Octets(2), Name, Name],
-        RecordType::SRV => &[Octets(6), Name],
-        RecordType::NAPTR => &[Octets(4), CharacterString, CharacterString, CharacterString, Name],
-        RecordType::SIG | RecordType::RRSIG => &[Octets(18), Name, Rest],
-        RecordType::NXT | RecordType::NSEC => &[Name, Rest],
-        _ => &[Rest],
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pointers_only_go_backwards() {
-        let mut message = vec![0; HEADER];
-        message.extend_from_slice(b"\x01a\x00\x01b\xc0\x0c\xc0\x13\xc0\x0f");
-        let (name, behind) = WireName::read(&message, 15).unwrap();
-        assert_eq!((name.wire(), behind), (&b"\x01b\x01a\x00"[..], 19));
-        assert!(WireName::read(&message, 19).is_err(), "a pointer to itself");
-        assert_eq!(WireName::read(&message, 21).unwrap().0.wire(), b"\x01b\x01a\x00");
-        assert!(WireName::read(&message, 22).is_err(), "cut");
-    }
-
-    #[test]
-    fn a_name_is_at_most_255_octets_however_it_is_pieced_together() {
-        let mut message = Vec::new();
-        for _ in 0..5 {
-            message.push(63);
-            message.extend([b'x'; 63]);
-        }
-        message.push(0);
-        assert!(WireName::read(&message, 0).is_err());
-        assert_eq!(WireName::read(&message, 128).unwrap().0.wire().len(), 193);
-    }
-
-    /// A response to `a. SRV` with one record of this type and RDATA.
-    fn with_rdata(rtype: u16, rdata: &[u8]) -> Vec<u8> {
-        let mut message = vec![0, 1, 0x81, 0x80, 0, 1, 0, 1, 0, 0, 0, 0, 1, b'a', 0, 0, 33, 0, 1, 0xc0, 12];
-        message.extend_from_slice(&rtype.to_be_bytes());
-        message.extend_from_slice(&[0, 1, 0x80, 0, 0, 5]);
-        message.extend_from_slice(&u16::try_from(rdata.len()).unwrap().to_be_bytes());
-        message.extend_from_slice(rdata);
-        message
-    }
-
-    fn rdata_of(bytes: &[u8]) -> Result<Vec<u8>, Malformed> {
-        let message = Message::parse(bytes)?;
-        let mut out = Vec::new();
-        message.write_rdata(&message.records[0], &mut out).map(|()| out)
-    }
-
-    #[test]
-    fn rdata_is_decompressed_by_the_shape_of_its_type() {
-        assert_eq!(
-            rdata_of(&with_rdata(33, b"\0\x01\0\x02\0\x03\x01b\xc0\x0c")).unwrap(),
-            b"\0\x01\0\x02\0\x03\x01b\x01a\0"
-        );
-        assert_eq!(rdata_of(&with_rdata(65280, b"\xc0\x0c")).unwrap(), b"\xc0\x0c", "an unknown type is left alone");
-        assert_eq!(rdata_of(&with_rdata(65280, b"")).unwrap(), b"");
-        assert_eq!(rdata_of(&with_rdata(1, &[10, 0, 0])), Err(Malformed), "three octets are no address");
-        assert_eq!(rdata_of(&with_rdata(5, b"\x01b\0junk")), Err(Malformed), "octets behind the name");
-        assert_eq!(rdata_of(&with_rdata(35, b"\0\0\0\0\x05a")), Err(Malformed), "a cut character-string");
-    }
-
-    #[test]
-    fn a_ttl_with_its_top_bit_set_is_zero() {
-        let message = with_rdata(1, &[10, 0, 0, 1]);
-        assert_eq!(Message::parse(&message).unwrap().records[0].ttl, 0);
-    }
-
-    #[test]
-    fn counts_and_lengths_are_believed_only_as_far_as_the_message_goes() {
-        let good = with_rdata(1, &[10, 0, 0, 1]);
-        for cut in 0..good.len() {
-            assert!(Message::parse(&good[..cut]).is_err(), "{cut}");
-        }
-        let mut more = good;
-        more[7] = 2;
-        assert!(Message::parse(&more).is_err());
-    }
-}
+#[path = "message_tests.rs"]
+mod tests;

@@ -4,6 +4,7 @@
 //! arguments; values go out.
 
 pub mod chain;
+pub mod extended_error;
 pub mod hosts_text;
 pub mod kept;
 pub mod message;
@@ -12,6 +13,7 @@ pub mod name;
 mod presentation;
 pub mod query;
 pub mod rcode;
+mod rdata_shape;
 pub mod rdata_text;
 pub mod record;
 pub mod record_type;

@@ -1,7 +1,7 @@
 //! A client's question, read from a packet without allocating.
 
 use super::name::{MAX_NAME, wire_length};
-use super::stored_answer::{HEADER, TYPE_AND_CLASS};
+use super::stored_answer::{HEADER, OPT_LENGTH, TYPE_AND_CLASS};
 use super::{Rcode, RecordType};
 
 /// The flags octets of a header (RFC 1035, section 4.1.1; RFC 4035, section 3.2).
@@ -18,6 +18,8 @@ pub(super) mod flag {
 
 /// Class IN (RFC 1035, section 3.2.4).
 pub const CLASS_IN: u16 = 1;
+/// edns-tcp-keepalive (RFC 7828, section 3.1).
+pub(super) const KEEPALIVE_OPTION: u16 = 11;
 /// The DO bit in the TTL field of an OPT record (RFC 6891, section 6.1.4).
 pub(super) const DNSSEC_OK: u8 = 0x80;
 
@@ -102,14 +104,16 @@ impl std::fmt::Debug for Question {
     }
 }
 
-/// What the client said of itself in an OPT record (RFC 6891). Its options are read past: COOKIE,
-/// KEEPALIVE and PADDING are hop by hop, and ECS is not passed on.
+/// What the client said of itself in an OPT record (RFC 6891). Other options are read past: COOKIE
+/// and PADDING are hop by hop, and ECS is not passed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Opt {
     /// The largest UDP payload it takes.
     pub udp_size: u16,
     pub version: u8,
     pub dnssec_ok: bool,
+    /// It wants to know how long its connection may be idle (RFC 7828).
+    pub keepalive: bool,
 }
 
 /// A well-formed question.
@@ -190,6 +194,27 @@ impl<'p> Query<'p> {
         self.packet[3] & flag::AD != 0 || self.question.dnssec_ok()
     }
 
+    /// The query alone: header, question and OPT, without other records and options, which may be
+    /// long and say nothing to us. Parsed, it is equal to this one.
+    pub fn without_records(&self) -> Box<[u8]> {
+        let mut packet = Vec::with_capacity(self.question_end + OPT_LENGTH + 4);
+        packet.extend_from_slice(self.head());
+        packet[6..HEADER].fill(0);
+        if let Some(Opt { udp_size, version, dnssec_ok, keepalive }) = self.opt {
+            packet[HEADER - 1] = 1;
+            packet.push(0);
+            packet.extend_from_slice(&RecordType::OPT.code().to_be_bytes());
+            packet.extend_from_slice(&udp_size.to_be_bytes());
+            packet.extend_from_slice(&[0, version, if dnssec_ok { DNSSEC_OK } else { 0 }, 0, 0]);
+            packet.push(if keepalive { 4 } else { 0 });
+            if keepalive {
+                packet.extend_from_slice(&KEEPALIVE_OPTION.to_be_bytes());
+                packet.extend_from_slice(&[0, 0]);
+            }
+        }
+        packet.into()
+    }
+
     /// Header and question as they came, the client's spelling included.
     pub(super) fn head(&self) -> &'p [u8] {
         &self.packet[..self.question_end]
@@ -216,13 +241,15 @@ fn parse_opt(packet: &[u8], start: usize, answers: u16, authorities: u16, additi
             continue;
         }
         // RFC 6891, section 6.1.1: one at most, owned by the root, in the additional section.
-        if found.is_some() || owner[0] != 0 || index < u32::from(authorities) || !options_are_whole(rdata) {
+        if found.is_some() || owner[0] != 0 || index < u32::from(authorities) {
             return None;
         }
+        let keepalive = asks_for_keepalive(rdata)?;
         found = Some(Opt {
             udp_size: u16::from_be_bytes([fixed[2], fixed[3]]),
             version: fixed[5],
             dnssec_ok: fixed[6] & DNSSEC_OK != 0,
+            keepalive,
         });
     }
     Some(found)
@@ -244,14 +271,14 @@ fn owner_length(bytes: &[u8]) -> Option<usize> {
     }
 }
 
-fn options_are_whole(mut rdata: &[u8]) -> bool {
+/// Walks the options; `None` if one of them is cut.
+fn asks_for_keepalive(mut rdata: &[u8]) -> Option<bool> {
+    let mut found = false;
     while let Some((head, rest)) = rdata.split_first_chunk::<4>() {
-        match rest.get(usize::from(u16::from_be_bytes([head[2], head[3]]))..) {
-            Some(next) => rdata = next,
-            None => return false,
-        }
+        found |= u16::from_be_bytes([head[0], head[1]]) == KEEPALIVE_OPTION;
+        rdata = rest.get(usize::from(u16::from_be_bytes([head[2], head[3]]))..)?;
     }
-    rdata.is_empty()
+    rdata.is_empty().then_some(found)
 }
 
 /// Writes a question for an upstream: RD and AD set (RFC 6840, section 5.7), our own OPT record
@@ -310,8 +337,24 @@ mod tests {
     fn the_opt_record_is_read_past_its_options() {
         let packet = with_opt(&[0, 10, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8]);
         let query = Query::parse(&packet).unwrap();
-        assert_eq!(query.opt(), Some(Opt { udp_size: 1232, version: 0, dnssec_ok: true }));
+        assert_eq!(query.opt(), Some(Opt { udp_size: 1232, version: 0, dnssec_ok: true, keepalive: false }));
         assert!(query.question().dnssec_ok());
+    }
+
+    #[test]
+    fn without_its_records_it_is_the_same_query() {
+        let mut long = with_opt(&[0, 12, 0, 2, 0, 0, 0, 11, 0, 0]);
+        long[9] = 1;
+        let question_end = packet().len();
+        long.splice(question_end..question_end, *b"\x01a\x00\x00\x01\x00\x01\x00\x00\x00\x05\x00\x04\x0a\x00\x00\x01");
+        for packet in [packet(), with_opt(&[0, 10, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8]), long] {
+            let whole = Query::parse(&packet).unwrap();
+            let short = whole.without_records();
+            let read = Query::parse(&short).unwrap();
+            assert_eq!((read.question().key(), read.opt()), (whole.question().key(), whole.opt()));
+            assert_eq!((&read.head()[..6], &read.head()[12..]), (&whole.head()[..6], &whole.head()[12..]));
+            assert!(short.len() <= question_end + 15);
+        }
     }
 
     #[test]
@@ -348,7 +391,7 @@ mod tests {
         let packet = write_upstream_query(&question, 0xabcd, 1232);
         let query = Query::parse(&packet).unwrap();
         assert_eq!(query.question().key(), question.key());
-        assert_eq!(query.opt(), Some(Opt { udp_size: 1232, version: 0, dnssec_ok: true }));
+        assert_eq!(query.opt(), Some(Opt { udp_size: 1232, version: 0, dnssec_ok: true, keepalive: false }));
         assert!(query.recursion_desired() && query.wants_authentic_data());
         assert_eq!(packet[..2], [0xab, 0xcd]);
     }

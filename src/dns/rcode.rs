@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// A response code: 4 bits in the header, 12 with EDNS (RFC 6891, section 6.1.3).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Rcode(u16);
 
 /// Every code with a mnemonic that a configuration may name.

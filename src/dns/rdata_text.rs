@@ -4,10 +4,10 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use hickory_proto::rr::{RData, RecordType as HickoryType};
-use hickory_proto::serialize::binary::{BinEncodable, BinEncoder};
+use hickory_proto::serialize::binary::{BinDecoder, BinEncodable, BinEncoder, Restrict};
 
 use super::presentation::{Token, entries};
-use super::{Name, RecordType, name};
+use super::{Name, RecordType, message, name};
 
 /// The longest RDATA (RFC 1035, section 3.2.1).
 const MAX_RDATA: usize = 65_535;
@@ -27,6 +27,10 @@ enum Field {
     Seconds,
     /// One character-string.
     Text,
+    /// One character-string of letters and digits (RFC 8659, section 4.1.1).
+    Tag,
+    /// One character-string of letters and digits, or an empty one (RFC 3403, section 4.1).
+    Flags,
     /// One or more character-strings, up to the end.
     Texts,
     /// One token without a length octet, up to the end.
@@ -37,7 +41,7 @@ enum Field {
     Parameters,
 }
 
-use Field::{Hex, Ipv4, Ipv6, Octets, Parameters, Seconds, Text, Texts, U8, U16, U32};
+use Field::{Flags, Hex, Ipv4, Ipv6, Octets, Parameters, Seconds, Tag, Text, Texts, U8, U16, U32};
 
 /// Types, how their RDATA is written, and its fields.
 type Shape = (&'static [RecordType], &'static str, &'static [Field]);
@@ -75,13 +79,13 @@ const SHAPES: &[Shape] = &[
     (
         &[RecordType::NAPTR],
         "order preference \"flags\" \"service\" \"regexp\" replacement",
-        &[U16, U16, Text, Text, Text, Field::Name],
+        &[U16, U16, Flags, Text, Text, Field::Name],
     ),
     (&[RecordType::DS, RecordType::CDS], "key-tag algorithm digest-type hex", &[U16, U8, U8, Hex]),
     (&[RecordType::SSHFP], "algorithm type hex", &[U8, U8, Hex]),
     (&[RecordType::TLSA, RecordType::SMIMEA], "usage selector matching-type hex", &[U8, U8, U8, Hex]),
     (&[RecordType::URI], "priority weight \"uri\"", &[U16, U16, Octets]),
-    (&[RecordType::CAA], "flags tag \"value\"", &[U8, Text, Octets]),
+    (&[RecordType::CAA], "flags tag \"value\"", &[U8, Tag, Octets]),
     (&[RecordType::SVCB, RecordType::HTTPS], "priority target key=value …", &[U16, Field::Name, Parameters]),
 ];
 
@@ -187,7 +191,11 @@ impl Reader<'_, '_> {
                 let seconds = parse_ttl(raw).ok_or_else(|| format!("{raw:?} is no time such as 3600 or 1h"))?;
                 self.rdata.extend(seconds.to_be_bytes());
             }
-            Text => self.string(token)?,
+            Tag if !is_tag(raw.as_bytes()) => return Err(format!("{raw:?} is no tag of letters and digits")),
+            Flags if !raw.is_empty() && !is_tag(raw.as_bytes()) => {
+                return Err(format!("{raw:?} are no flags: those are letters and digits"));
+            }
+            Text | Tag | Flags => self.string(token)?,
             Texts => {
                 while let Some(token) = self.tokens.get(self.at) {
                     self.string(token)?;
@@ -245,6 +253,10 @@ pub(super) fn parse_ttl(text: &str) -> Option<u32> {
     }
 }
 
+fn is_tag(octets: &[u8]) -> bool {
+    !octets.is_empty() && octets.iter().all(u8::is_ascii_alphanumeric)
+}
+
 fn hex(tokens: &[Token<'_>]) -> Result<Vec<u8>, String> {
     let digits: Vec<u8> = tokens.iter().flat_map(|token| token.raw.bytes()).collect();
     let value = |digit: u8| char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok());
@@ -278,6 +290,7 @@ fn generic(rtype: RecordType, tokens: &[Token<'_>]) -> Result<Vec<u8>, RdataFaul
             problem: format!("these octets are no {rtype} data"),
             remedy: format!("write `{rtype} {usage}`"),
         }),
+        None if !message::has_shape(rtype, &rdata) => Err(fault(2, format!("these octets are no {rtype} data"))),
         _ => Ok(rdata),
     }
 }
@@ -293,6 +306,8 @@ fn has_shape(rdata: &[u8], fields: &[Field]) -> bool {
             U16 => Some(2),
             Field::Name => name::wire_length(rest),
             Text => string(rest),
+            Flags if rest.first() == Some(&0) => Some(1),
+            Tag | Flags => string(rest).filter(|&length| rest.get(1..length).is_some_and(is_tag)),
             Texts => {
                 let mut at = 0;
                 while at < rest.len() {
@@ -301,7 +316,8 @@ fn has_shape(rdata: &[u8], fields: &[Field]) -> bool {
                 (at > 0).then_some(at)
             }
             Hex => (!rest.is_empty()).then_some(rest.len()),
-            Octets | Parameters => Some(rest.len()),
+            Octets => Some(rest.len()),
+            Parameters => are_parameters(rest).then_some(rest.len()),
         };
         match length.and_then(|length| rest.get(length..)) {
             Some(after) => rest = after,
@@ -309,6 +325,13 @@ fn has_shape(rdata: &[u8], fields: &[Field]) -> bool {
         }
     }
     rest.is_empty()
+}
+
+/// Whether hickory reads these `SvcParams` behind a priority and a target.
+fn are_parameters(wire: &[u8]) -> bool {
+    let rdata = [&[0, 1, 0], wire].concat();
+    let Ok(length) = u16::try_from(rdata.len()) else { return false };
+    RData::read(&mut BinDecoder::new(&rdata), HickoryType::SVCB, Restrict::new(length)).is_ok()
 }
 
 /// The wire form of `SvcParams`. Priority and target are left to us: hickory reads names without

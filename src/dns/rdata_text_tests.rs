@@ -55,10 +55,24 @@ fn strings_keep_their_octets() {
 }
 
 #[test]
+fn tags_and_flags_are_letters_and_digits() {
+    assert!(read(RecordType::NAPTR, "1 2 \"\" \"\" \"\" .").is_ok());
+    assert!(read(RecordType::NAPTR, "1 2 1\"S\" \"\" \"\" .").is_err());
+    assert!(read(RecordType::NAPTR, r"\# 8 00010002 00 00 00 00").is_ok());
+    assert!(read(RecordType::NAPTR, r"\# 9 00010002 012b 00 00 00").is_err());
+    for wrong in ["0 issu+e x", "0 \"\" x", "0 is\"s\"ue x", "0 a.b x"] {
+        assert!(read(RecordType::CAA, wrong).is_err(), "{wrong}");
+    }
+    let fault = read(RecordType::CAA, "0 is-sue x").unwrap_err();
+    assert_eq!(fault, "\"is-sue\" is no tag of letters and digits; write `CAA flags tag \"value\"`");
+}
+
+#[test]
 fn generic_form_is_for_every_type_and_keeps_its_shape() {
     assert_eq!(read(RecordType::new(65280), r"\# 3 ab CDef").unwrap(), [0xab, 0xcd, 0xef]);
     assert_eq!(read(RecordType::new(65280), r"\# 0").unwrap(), Vec::<u8>::new());
-    assert_eq!(read(RecordType::RRSIG, r"\# 1 00").unwrap(), [0]);
+    assert_eq!(read(RecordType::RRSIG, &format!(r"\# 20 {}", "00".repeat(20))).unwrap(), [0; 20]);
+    assert_eq!(read(RecordType::HTTPS, r"\# 9 000100 0003000201bb").unwrap(), b"\x00\x01\x00\x00\x03\x00\x02\x01\xbb");
     assert_eq!(read(RecordType::A, r"\# 4 0a000001").unwrap(), [10, 0, 0, 1]);
     assert_eq!(read(RecordType::CNAME, r"\# 3 016100").unwrap(), b"\x01a\x00");
     assert_eq!(read(RecordType::TXT, r"\# 2 0161").unwrap(), b"\x01a");
@@ -71,6 +85,11 @@ fn generic_form_is_for_every_type_and_keeps_its_shape() {
         (RecordType::SRV, r"\# 4 00010001"),
         (RecordType::SOA, r"\# 2 0000"),
         (RecordType::TXT, r"\# 2 0561"),
+        (RecordType::RRSIG, r"\# 1 00"),
+        (RecordType::NSEC, r"\# 2 c000"),
+        (RecordType::HTTPS, r"\# 5 000100 0003"),
+        (RecordType::CAA, r"\# 4 00022b61"),
+        (RecordType::CAA, r"\# 2 0000"),
         (RecordType::new(65280), r"\# 2 ab"),
         (RecordType::new(65280), r"\# 1 a"),
         (RecordType::new(65280), r"\# 1 ag"),

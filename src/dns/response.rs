@@ -1,10 +1,12 @@
 //! The one function that writes a stored answer for a client, and the one for a packet that was
 //! no question.
 
-use super::query::{DNSSEC_OK, Query, flag};
+use super::query::{DNSSEC_OK, KEEPALIVE_OPTION, Query, flag};
 use super::stored_answer::{HEADER, OPT_LENGTH, StoredAnswer};
 use super::{Moment, Rcode, RecordType};
 
+/// Octets of a keepalive option with a time-out (RFC 7828, section 3.1).
+const KEEPALIVE_LENGTH: usize = 6;
 /// The largest UDP payload that we take and send: no fragments on any path (DNS Flag Day 2020).
 pub const MAX_UDP_PAYLOAD: u16 = 1232;
 /// What a client without EDNS takes over UDP (RFC 1035, section 2.3.4).
@@ -31,6 +33,22 @@ impl Protocol {
     }
 }
 
+/// What a reply may be on its way to this client.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms {
+    /// The most octets.
+    pub limit: usize,
+    /// How long the connection may be idle, in 100 ms (RFC 7828); said to clients that ask.
+    pub keepalive: Option<u16>,
+}
+
+impl Terms {
+    /// Of a reply of at most `limit` octets that says nothing of a connection.
+    pub const fn up_to(limit: usize) -> Self {
+        Self { limit, keepalive: None }
+    }
+}
+
 /// Writes `answer` as the reply to `query` into `out` and returns its length.
 ///
 /// The question goes back as it was spelled. TTLs have counted down to `now`. A run of addresses
@@ -42,16 +60,23 @@ pub fn write_answer(
     answer: &StoredAnswer,
     now: Moment,
     rotation: usize,
-    limit: usize,
+    terms: Terms,
     out: &mut [u8],
 ) -> usize {
     let head = query.head();
-    let opt_length = match (query.opt(), answer.extended_error) {
+    let mut opt_length = match (query.opt(), answer.extended_error) {
         (None, _) => 0,
         (Some(_), None) => OPT_LENGTH,
         (Some(_), Some(_)) => OPT_LENGTH + EXTENDED_ERROR_LENGTH,
     };
-    let room = limit.min(out.len()).saturating_sub(head.len() + opt_length);
+    let mut room = terms.limit.min(out.len()).saturating_sub(head.len() + opt_length);
+    // No record makes way for an option that only helps.
+    let wanted = terms.keepalive.filter(|_| query.opt().is_some_and(|opt| opt.keepalive));
+    let keepalive = wanted.filter(|_| answer.body.len() + KEEPALIVE_LENGTH <= room);
+    if keepalive.is_some() {
+        opt_length += KEEPALIVE_LENGTH;
+        room -= KEEPALIVE_LENGTH;
+    }
     let (kept, body_length) = fitting(answer, room);
     let total: usize = answer.counts.iter().map(|&count| usize::from(count)).sum();
     let counts = if kept == total { answer.counts } else { kept_counts(answer.counts, kept) };
@@ -76,7 +101,7 @@ pub fn write_answer(
     count_down(answer, kept, now, body);
     let end = head.len() + body_length;
     if query.opt().is_some() {
-        write_opt(answer, query.question().dnssec_ok(), &mut out[end..end + opt_length]);
+        write_opt(answer, query.question().dnssec_ok(), keepalive, &mut out[end..end + opt_length]);
     }
     end + opt_length
 }
@@ -152,7 +177,7 @@ fn count_down(answer: &StoredAnswer, kept: usize, now: Moment, body: &mut [u8]) 
     }
 }
 
-fn write_opt(answer: &StoredAnswer, dnssec_ok: bool, out: &mut [u8]) {
+fn write_opt(answer: &StoredAnswer, dnssec_ok: bool, keepalive: Option<u16>, out: &mut [u8]) {
     let options = u8::try_from(out.len() - OPT_LENGTH).unwrap_or(0);
     out[0] = 0;
     out[1..3].copy_from_slice(&RecordType::OPT.code().to_be_bytes());
@@ -165,10 +190,14 @@ fn write_opt(answer: &StoredAnswer, dnssec_ok: bool, out: &mut [u8]) {
         0,
         options,
     ]);
-    if let Some(info_code) = answer.extended_error {
-        out[11..13].copy_from_slice(&EXTENDED_ERROR_OPTION.to_be_bytes());
-        out[13..15].copy_from_slice(&2u16.to_be_bytes());
-        out[15..17].copy_from_slice(&info_code.to_be_bytes());
+    let mut options = out[OPT_LENGTH..].chunks_exact_mut(EXTENDED_ERROR_LENGTH);
+    let said = [(EXTENDED_ERROR_OPTION, answer.extended_error), (KEEPALIVE_OPTION, keepalive)];
+    // Both are a code, the length 2, and a number.
+    for (code, value) in said.into_iter().filter_map(|(code, value)| Some((code, value?))) {
+        let Some(option) = options.next() else { return };
+        option[..2].copy_from_slice(&code.to_be_bytes());
+        option[2..4].copy_from_slice(&2u16.to_be_bytes());
+        option[4..].copy_from_slice(&value.to_be_bytes());
     }
 }
 
@@ -204,7 +233,7 @@ mod tests {
     fn reply(packet: &[u8], answer: &StoredAnswer, now: Moment, rotation: usize, protocol: Protocol) -> Vec<u8> {
         let query = Query::parse(packet).unwrap();
         let mut out = vec![0xaa; 65_535];
-        let length = write_answer(&query, answer, now, rotation, protocol.size_limit(&query), &mut out);
+        let length = write_answer(&query, answer, now, rotation, Terms::up_to(protocol.size_limit(&query)), &mut out);
         out.truncate(length);
         out
     }
@@ -260,6 +289,33 @@ mod tests {
         }
         let cut = reply(&query(None), &addresses(100, None), Moment::default(), 90, Protocol::Udp);
         assert_eq!((cut[19 + 15], cut[19 + 16 * 10 + 15]), (90, 0));
+    }
+
+    #[test]
+    fn who_asks_hears_how_long_a_connection_may_be_idle() {
+        let mut packet = query(Some(1232));
+        let end = packet.len();
+        packet[end - 1] = 4;
+        packet.extend_from_slice(&[0, 11, 0, 0]);
+        let written = |packet: &[u8], answer: &StoredAnswer, terms| {
+            let mut out = vec![0; 65_535];
+            let length = write_answer(&Query::parse(packet).unwrap(), answer, Moment::default(), 0, terms, &mut out);
+            out.truncate(length);
+            out
+        };
+        let over_tcp = Terms { limit: 65_535, keepalive: Some(100) };
+        let servfail = StoredAnswer::bare(Rcode::SERVFAIL, Some(22));
+        let out = written(&packet, &servfail, over_tcp);
+        assert_eq!(out[28..], [0, 12, 0, 15, 0, 2, 0, 22, 0, 11, 0, 2, 0, 100]);
+        assert!(written(&packet, &servfail, Terms::up_to(1232)).ends_with(&[0, 22]), "over UDP");
+        assert!(written(&query(Some(1232)), &servfail, over_tcp).ends_with(&[0, 22]), "not asked for");
+        // Whatever fits without the option comes whole.
+        let answer = addresses(3, None);
+        for limit in [19 + 48 + 11 + 5, 19 + 48 + 11 + 6] {
+            let out = written(&packet, &answer, Terms { limit, ..over_tcp });
+            assert_eq!((out[7], out[2] & flag::TC), (3, 0));
+            assert_eq!(out.ends_with(&[0, 100]), limit == out.len());
+        }
     }
 
     #[test]

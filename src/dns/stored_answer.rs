@@ -72,6 +72,17 @@ impl StoredAnswer {
         Self { extended_error, ..AnswerBuilder::new(rcode).finish(None) }
     }
 
+    /// When its TTLs began to count down; `None` for one whose TTLs stand.
+    pub fn stored_at(&self) -> Option<Moment> {
+        self.stored_at
+    }
+
+    /// The lowest TTL as it was stored, in seconds; `None` without records.
+    pub fn lowest_ttl(&self) -> Option<u32> {
+        let field = |&at: &u16| self.body.get(usize::from(at)..)?.first_chunk().map(|ttl| u32::from_be_bytes(*ttl));
+        self.ttls.iter().filter_map(field).min()
+    }
+
     pub fn rcode(&self) -> Rcode {
         self.rcode
     }

@@ -43,7 +43,8 @@ impl Forwarder {
         let mut next_send = Instant::now();
         loop {
             let next = next_candidate(&candidates);
-            if next.is_none() && running.is_empty() {
+            let none_may_help = candidates.iter().all(|candidate| candidate.failed);
+            if none_may_help || next.is_none() && running.is_empty() {
                 return Outcome::Failure(failure.unwrap_or(Failure::TimedOut));
             }
             tokio::select! {
@@ -90,7 +91,7 @@ impl Forwarder {
                 let rcode = kept.answer.rcode();
                 attempt.end(if kept.verdict == Verdict::Lame { Attempt::Unusable } else { Attempt::Replied(rcode) });
                 match kept.verdict {
-                    Verdict::Failure(rcode) => Outcome::Failure(Failure::Rcode(rcode.code())),
+                    Verdict::Failure(rcode) => Outcome::Failure(Failure::Rcode(rcode)),
                     Verdict::Lame => Outcome::Failure(Failure::Unusable),
                     _ => Outcome::Answer(kept),
                 }

@@ -1,15 +1,12 @@
 //! Which of several groups' answers is the answer: pure rules, no I/O.
 
 use crate::config::NextOn;
+use crate::dns::extended_error::{NETWORK_ERROR, NO_REACHABLE_AUTHORITY};
 use crate::dns::kept::{Kept, Verdict};
 use crate::dns::{Rcode, StoredAnswer};
 use crate::metrics::Source;
 
 use super::Forwarded;
-
-/// Extended DNS Errors that a forwarder has cause to give (RFC 8914, section 4).
-const NO_REACHABLE_AUTHORITY: u16 = 22;
-const NETWORK_ERROR: u16 = 23;
 
 /// What asking one group came to.
 #[derive(Debug)]
@@ -28,7 +25,7 @@ pub(super) enum Failure {
     /// What came cannot be used.
     Unusable,
     /// A server replied, with a code that is no answer.
-    Rcode(u16),
+    Rcode(Rcode),
 }
 
 /// The answers so far.
@@ -57,7 +54,7 @@ impl Tally {
                 self.failure = self.failure.max(Some(failure));
                 match failure {
                     Failure::TimedOut | Failure::Unreachable => self.next_on.timeout,
-                    Failure::Rcode(code) if code == Rcode::REFUSED.code() => self.next_on.refused,
+                    Failure::Rcode(Rcode::REFUSED) => self.next_on.refused,
                     Failure::Rcode(_) | Failure::Unusable => self.next_on.servfail,
                 }
             }
@@ -89,9 +86,16 @@ impl Failure {
         match self {
             Self::TimedOut | Self::Unusable => StoredAnswer::bare(Rcode::SERVFAIL, Some(NO_REACHABLE_AUTHORITY)),
             Self::Unreachable => StoredAnswer::bare(Rcode::SERVFAIL, Some(NETWORK_ERROR)),
-            Self::Rcode(code) => StoredAnswer::bare(Rcode::new(code & 0x0f), None),
+            // The client did nothing wrong, and codes above 15 are between us and the server.
+            Self::Rcode(rcode) if is_passed_on(rcode) => StoredAnswer::bare(rcode, None),
+            Self::Rcode(_) => StoredAnswer::bare(Rcode::SERVFAIL, Some(NO_REACHABLE_AUTHORITY)),
         }
     }
+}
+
+/// Failures that a client can make something of.
+fn is_passed_on(rcode: Rcode) -> bool {
+    matches!(rcode, Rcode::SERVFAIL | Rcode::NOTIMP | Rcode::REFUSED)
 }
 
 /// Data over NODATA over NXDOMAIN: who knows more of a name is right.
@@ -105,7 +109,7 @@ fn rank(verdict: Verdict) -> u8 {
     }
 }
 
-/// What those are told whose question was being asked by a task that died.
+/// What those are told whose question was being asked by a task that died or hangs.
 pub(super) fn leader_lost() -> Forwarded {
     let answer = StoredAnswer::bare(Rcode::SERVFAIL, Some(NO_REACHABLE_AUTHORITY)).into();
     Forwarded { answer, expires: None, source: Source::Failure }
@@ -138,9 +142,13 @@ mod tests {
     #[test]
     fn by_default_only_failures_move_on() {
         assert_eq!(conclude(DEFAULT, vec![answer(Verdict::Nxdomain), answer(Verdict::Data)]), Ok(Verdict::Nxdomain));
-        for failure in
-            [Failure::TimedOut, Failure::Unreachable, Failure::Unusable, Failure::Rcode(2), Failure::Rcode(5)]
-        {
+        for failure in [
+            Failure::TimedOut,
+            Failure::Unreachable,
+            Failure::Unusable,
+            Failure::Rcode(Rcode::SERVFAIL),
+            Failure::Rcode(Rcode::REFUSED),
+        ] {
             let outcomes = vec![Outcome::Failure(failure), answer(Verdict::Nxdomain)];
             assert_eq!(conclude(DEFAULT, outcomes), Ok(Verdict::Nxdomain), "{failure:?}");
         }
@@ -167,8 +175,12 @@ mod tests {
         let alone = |failure| conclude(DEFAULT, vec![Outcome::Failure(failure)]).unwrap_err();
         assert_eq!(alone(Failure::TimedOut), (Rcode::SERVFAIL, Some(22)));
         assert_eq!(alone(Failure::Unreachable), (Rcode::SERVFAIL, Some(23)));
-        assert_eq!(alone(Failure::Rcode(5)), (Rcode::REFUSED, None));
-        let both = vec![Outcome::Failure(Failure::Rcode(2)), Outcome::Failure(Failure::TimedOut)];
+        assert_eq!(alone(Failure::Rcode(Rcode::REFUSED)), (Rcode::REFUSED, None));
+        // Behind its four low bits BADVERS would be NOERROR, and 19 NXDOMAIN.
+        for rcode in [Rcode::FORMERR, Rcode::BADVERS, Rcode::new(19)] {
+            assert_eq!(alone(Failure::Rcode(rcode)), (Rcode::SERVFAIL, Some(22)));
+        }
+        let both = vec![Outcome::Failure(Failure::Rcode(Rcode::SERVFAIL)), Outcome::Failure(Failure::TimedOut)];
         assert_eq!(conclude(DEFAULT, both), Err((Rcode::SERVFAIL, None)));
     }
 }

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use crate::cache::{Cached, Failures, Key, KeyBuffer, Store};
 use crate::clock::Clock;
@@ -94,7 +94,10 @@ impl Forwarder {
             // On its way to the cache, and as good as found there.
             Joined::Known(known) if known.source == Source::Forward => Forwarded { source: Source::Cache, ..known },
             Joined::Known(known) => known,
-            Joined::Behind(result) => result.await.unwrap_or_else(|_| decision::leader_lost()),
+            Joined::Behind(result) => match timeout(BUDGET, result).await {
+                Ok(Ok(forwarded)) => forwarded,
+                Ok(Err(_)) | Err(_) => decision::leader_lost(),
+            },
             Joined::First(lead) => {
                 // The answer may have come between the caller's look and this one's.
                 let forwarded = match self.recall(plan, question, self.clock.now()) {
@@ -132,7 +135,10 @@ impl Forwarder {
         match tally.conclude() {
             Ok(Kept { answer, lifetime, .. }) => {
                 self.shared.failures.remove(key);
-                let expires = lifetime.map(|seconds| now + Duration::from_secs(seconds.into()));
+                // From its arrival: other groups may have been asked since.
+                let arrived = answer.stored_at().unwrap_or(now);
+                let expires = lifetime.map(|seconds| arrived + Duration::from_secs(seconds.into()));
+                let expires = expires.filter(|expires| now < *expires);
                 Forwarded { answer: Arc::new(answer), expires, source: Source::Forward }
             }
             Err(failure) => {

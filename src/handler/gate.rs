@@ -4,15 +4,12 @@ use std::sync::Arc;
 
 use super::resolve::{Hold, Resolved};
 use super::{Client, Tables};
+use crate::dns::extended_error;
 use crate::dns::query::CLASS_IN;
 use crate::dns::stored_answer::{AnswerBuilder, Owner, Section};
 use crate::dns::{Query, Question, Rcode, RecordType, StoredAnswer};
 use crate::metrics::{Rejection, Source};
 
-/// INFO-CODEs of Extended DNS Errors (RFC 8914, section 4).
-const PROHIBITED: u16 = 18;
-const NOT_AUTHORITATIVE: u16 = 20;
-const NOT_SUPPORTED: u16 = 21;
 /// RFC 8482, section 4.2, and how long its answer may be kept, in seconds.
 const ANY_HINFO: &[u8] = b"\x07RFC8482\x00";
 const ANY_TTL: u32 = 3600;
@@ -35,14 +32,14 @@ impl Gate {
         // Nine octets always fit.
         let _ = any.push(Section::Answer, Owner::Question, RecordType::HINFO, ANY_TTL, ANY_HINFO);
         Self {
-            not_implemented: StoredAnswer::bare(Rcode::NOTIMP, Some(NOT_SUPPORTED)),
-            bad_version: StoredAnswer::bare(Rcode::BADVERS, None),
-            not_allowed: StoredAnswer::bare(Rcode::REFUSED, Some(PROHIBITED)),
-            not_supported: StoredAnswer::bare(Rcode::REFUSED, Some(NOT_SUPPORTED)),
-            no_zone: StoredAnswer::bare(Rcode::REFUSED, Some(NOT_AUTHORITATIVE)),
+            not_implemented: StoredAnswer::bare(Rcode::NOTIMP, Some(extended_error::NOT_SUPPORTED)),
+            bad_version: StoredAnswer::bare(Rcode::BADVERS, Some(extended_error::NOT_SUPPORTED)),
+            not_allowed: StoredAnswer::bare(Rcode::REFUSED, Some(extended_error::PROHIBITED)),
+            not_supported: StoredAnswer::bare(Rcode::REFUSED, Some(extended_error::NOT_SUPPORTED)),
+            no_zone: StoredAnswer::bare(Rcode::REFUSED, Some(extended_error::NOT_AUTHORITATIVE)),
             ready: StoredAnswer::bare(Rcode::NOERROR, None),
             any: Arc::new(any.finish(None)),
-            not_asked: Arc::new(StoredAnswer::bare(Rcode::REFUSED, Some(NOT_AUTHORITATIVE))),
+            not_asked: Arc::new(StoredAnswer::bare(Rcode::REFUSED, Some(extended_error::NOT_AUTHORITATIVE))),
         }
     }
 
@@ -59,10 +56,11 @@ impl Gate {
         if query.opt().is_some_and(|opt| opt.version != 0) {
             return Some((Rejection::EdnsVersion, &self.bad_version));
         }
-        if !client.welcome && !tables.allows(client.address) {
+        let question = query.question();
+        // The readiness check comes from one of the node's own addresses, whatever clients have.
+        if !client.welcome && !tables.allows(client.address) && self.ready(question, tables).is_none() {
             return Some((Rejection::NotAllowed, &self.not_allowed));
         }
-        let question = query.question();
         if question.class() != CLASS_IN {
             return Some((Rejection::Class, &self.not_supported));
         }

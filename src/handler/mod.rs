@@ -7,6 +7,7 @@
 mod gate;
 mod resolve;
 mod tables;
+mod waiting;
 mod writer;
 
 use std::net::IpAddr;
@@ -28,6 +29,8 @@ use crate::zone::Own;
 use gate::Gate;
 use resolve::{Hold, Resolved, resolve};
 pub use tables::Tables;
+use waiting::Room;
+pub use waiting::Waiting;
 use writer::{Asked, Writer};
 
 /// Who asks, and how.
@@ -37,6 +40,8 @@ pub struct Client {
     pub protocol: Protocol,
     /// The listener answers everybody: it is reachable from this host or link only.
     pub welcome: bool,
+    /// How long its connection may be idle, in 100 ms (RFC 7828); `None` over UDP.
+    pub keepalive: Option<u16>,
 }
 
 /// What became of a packet.
@@ -56,6 +61,7 @@ pub struct Handler {
     forwarder: Rc<Forwarder>,
     gate: Gate,
     writer: Writer,
+    waiting: Room,
 }
 
 impl Handler {
@@ -69,7 +75,7 @@ impl Handler {
         clock: Clock,
     ) -> Self {
         let writer = Writer { worker, series, clock, rotation: 0 };
-        Self { live: arc_swap::Cache::new(live), front, forwarder, gate: Gate::new(), writer }
+        Self { live: arc_swap::Cache::new(live), front, forwarder, gate: Gate::new(), writer, waiting: Room::default() }
     }
 
     /// Answers one packet, as far as that needs nobody else. `reply` must have room for 512
@@ -78,8 +84,19 @@ impl Handler {
         let line = AssertUnwindSafe(|| self.line(packet, client, now, reply));
         std::panic::catch_unwind(line).unwrap_or_else(|_| {
             self.writer.series.panicked();
-            self.writer.reject(packet, Rejected::Reply(Rcode::SERVFAIL), reply)
+            self.apologise(packet, client, now, reply)
         })
+    }
+
+    /// SERVFAIL after a panic; with the question, unless reading that was what panicked.
+    fn apologise(&mut self, packet: &[u8], client: Client, now: Moment, reply: &mut [u8]) -> Handled {
+        let whole = AssertUnwindSafe(|| {
+            let query = Query::parse(packet).ok()?;
+            let asked = Asked { query: &query, client, received: now };
+            Some(self.writer.fixed(&asked, &Resolved::failure().answer, reply))
+        });
+        let whole = std::panic::catch_unwind(whole).ok().flatten();
+        whole.unwrap_or_else(|| self.writer.reject(packet, Rejected::Reply(Rcode::SERVFAIL), reply))
     }
 
     fn line(&mut self, packet: &[u8], client: Client, now: Moment, reply: &mut [u8]) -> Handled {
@@ -108,8 +125,15 @@ impl Handler {
         };
         let Some(resolved) = own_or_known(&self.gate, &self.forwarder, &query, tables, zone, now) else {
             let (tables, forwarder) = (Arc::clone(tables), Rc::clone(&self.forwarder));
+            let Some(place) = self.waiting.place() else {
+                self.writer.series.overflowed();
+                let Resolved { answer, source, .. } = Resolved::overflow();
+                let series = &tables.series[zone];
+                return Handled::Replied(self.writer.reply(&asked, series, &answer, source, now, reply));
+            };
             return Handled::Deferred(Deferred {
-                packet: packet.into(),
+                packet: query.without_records(),
+                place,
                 client,
                 received: now,
                 tables,
@@ -124,17 +148,23 @@ impl Handler {
 
     /// Writes the reply to a question that was deferred, and returns its length.
     pub fn finish(&mut self, finished: &Finished, now: Moment, reply: &mut [u8]) -> usize {
-        let Finished { deferred, resolved, panicked } = finished;
+        let Finished { packet, client, received, tables, zone, resolved, panicked } = finished;
         if *panicked {
             self.writer.series.panicked();
         }
-        let Ok(query) = Query::parse(&deferred.packet) else { return 0 };
-        let tables = &deferred.tables;
+        let Ok(query) = Query::parse(packet) else { return 0 };
         if self.live.load().generation == tables.generation {
-            remember(&mut self.front, query.question(), tables.generation, deferred.zone, resolved);
+            remember(&mut self.front, query.question(), tables.generation, *zone, resolved);
         }
-        let asked = Asked { query: &query, client: deferred.client, received: deferred.received };
-        self.writer.reply(&asked, &tables.series[deferred.zone], &resolved.answer, resolved.source, now, reply)
+        let asked = Asked { query: &query, client: *client, received: *received };
+        self.writer.reply(&asked, &tables.series[*zone], &resolved.answer, resolved.source, now, reply)
+    }
+
+    /// Lets go of tables that a reload has replaced, and of what was answered by them. Packets do
+    /// the same; this is for a worker that gets none.
+    pub fn refresh(&mut self) {
+        let generation = self.live.load().generation;
+        self.front.renew(generation);
     }
 
     /// Bytes that the front holds.
@@ -186,6 +216,7 @@ fn remember(front: &mut Front, question: &Question, generation: u64, zone: usize
 /// A question that waits for an upstream, or for the end of a CNAME chain.
 pub struct Deferred {
     packet: Box<[u8]>,
+    place: Waiting,
     client: Client,
     received: Moment,
     tables: Arc<Tables>,
@@ -195,22 +226,29 @@ pub struct Deferred {
 
 /// A deferred question and its answer, to be written by [`Handler::finish`].
 pub struct Finished {
-    deferred: Deferred,
+    packet: Box<[u8]>,
+    client: Client,
+    received: Moment,
+    tables: Arc<Tables>,
+    zone: usize,
     resolved: Resolved,
     panicked: bool,
 }
 
 impl Deferred {
     /// Finds the answer. Ends within the budget of [`crate::forward::BUDGET`], whatever happens.
-    pub async fn resolve(self) -> Finished {
+    /// With it comes its place among the questions that wait, to be held until the reply is sent.
+    pub async fn resolve(self) -> (Finished, Waiting) {
         let resolving = async {
             match Query::parse(&self.packet) {
-                Ok(query) => resolve(&self.tables, &self.forwarder, query.question()).await,
+                Ok(query) => resolve(&self.tables, &self.forwarder, query.question(), query.recursion_desired()).await,
                 Err(_) => Resolved::failure(),
             }
         };
         let caught = AssertUnwindSafe(resolving).catch_unwind().await;
         let panicked = caught.is_err();
-        Finished { resolved: caught.unwrap_or_else(|_| Resolved::failure()), deferred: self, panicked }
+        let resolved = caught.unwrap_or_else(|_| Resolved::failure());
+        let Self { packet, place, client, received, tables, zone, .. } = self;
+        (Finished { packet, client, received, tables, zone, resolved, panicked }, place)
     }
 }

@@ -2,9 +2,11 @@
 //! out of local data are followed through this server.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Tables;
 use crate::dns::chain::join;
+use crate::dns::extended_error;
 use crate::dns::{Moment, Question, Rcode, StoredAnswer};
 use crate::forward::{Forwarded, Forwarder};
 use crate::metrics::Source;
@@ -12,8 +14,6 @@ use crate::zone::{Own, OwnSource};
 
 /// How many CNAMEs out of local data are followed.
 const MAX_ALIASES: usize = 8;
-/// Extended DNS Error "Other" (RFC 8914, section 4.1): a CNAME chain that does not end.
-const OTHER_ERROR: u16 = 0;
 
 /// How long an answer may be given again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,15 +49,28 @@ impl From<OwnSource> for Source {
 }
 
 impl Resolved {
+    /// REFUSED: too many questions wait already; clients with another nameserver go there.
+    pub(super) fn overflow() -> Self {
+        let answer = Arc::new(StoredAnswer::bare(Rcode::REFUSED, Some(extended_error::OTHER)));
+        Self { answer, hold: Hold::Never, source: Source::Failure }
+    }
+
     /// SERVFAIL, for this once.
     pub(super) fn failure() -> Self {
-        let answer = Arc::new(StoredAnswer::bare(Rcode::SERVFAIL, Some(OTHER_ERROR)));
+        let answer = Arc::new(StoredAnswer::bare(Rcode::SERVFAIL, Some(extended_error::OTHER)));
         Self { answer, hold: Hold::Never, source: Source::Failure }
     }
 }
 
 /// Walks from the question through local aliases to an answer.
-pub(super) async fn resolve(tables: &Tables, forwarder: &Forwarder, question: &Question) -> Resolved {
+///
+/// Without `recursion_desired` nobody is asked: the client gets the aliases alone.
+pub(super) async fn resolve(
+    tables: &Tables,
+    forwarder: &Forwarder,
+    question: &Question,
+    recursion_desired: bool,
+) -> Resolved {
     let mut aliases: Vec<(Question, Arc<StoredAnswer>, Source)> = Vec::new();
     let mut question = question.clone();
     while aliases.len() <= MAX_ALIASES {
@@ -78,6 +91,9 @@ pub(super) async fn resolve(tables: &Tables, forwarder: &Forwarder, question: &Q
                 let Some(plan) = &tables.forwarding[zone] else { return Resolved::failure() };
                 let forwarded = match forwarder.recall(plan, &question, forwarder.now()) {
                     Some(known) => known,
+                    None if !recursion_desired => {
+                        return Resolved { hold: Hold::Never, ..finish(&aliases, None, forwarder.now()) };
+                    }
                     None => forwarder.answer(plan, &question).await,
                 };
                 return finish(&aliases, Some((question, forwarded.into())), forwarder.now());
@@ -105,7 +121,14 @@ fn finish(
     let walked = aliases.iter().map(|(question, answer, _)| (question, &**answer));
     let ended = end.iter().map(|(question, resolved)| (question, &*resolved.answer));
     match join(walked.chain(ended), now, hold != Hold::Tables) {
-        Ok(answer) => Resolved { answer: Arc::new(answer), hold, source },
+        Ok(answer) => {
+            // All of it counts down, the aliases out of local data too.
+            let hold = match (hold, answer.lowest_ttl()) {
+                (Hold::Until(end), Some(ttl)) => Hold::Until(end.min(now + Duration::from_secs(ttl.into()))),
+                (hold, _) => hold,
+            };
+            Resolved { answer: Arc::new(answer), hold, source }
+        }
         Err(_) => Resolved::failure(),
     }
 }

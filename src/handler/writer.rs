@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Client, Handled};
 use crate::clock::Clock;
 use crate::dns::query::Rejected;
-use crate::dns::response::{is_truncated, write_answer, write_rejection};
+use crate::dns::response::{Terms, is_truncated, write_answer, write_rejection};
 use crate::dns::{Moment, Query, Rcode, StoredAnswer};
 use crate::metrics::{Outcome, Rejection, Source, WorkerSeries, ZoneSeries};
 
@@ -14,6 +14,12 @@ pub(super) struct Asked<'q> {
     pub(super) query: &'q Query<'q>,
     pub(super) client: Client,
     pub(super) received: Moment,
+}
+
+impl Asked<'_> {
+    fn terms(&self) -> Terms {
+        Terms { limit: self.client.protocol.size_limit(self.query), keepalive: self.client.keepalive }
+    }
 }
 
 pub(super) struct Writer {
@@ -37,7 +43,7 @@ impl Writer {
     ) -> usize {
         self.rotation = self.rotation.wrapping_add(1);
         let protocol = asked.client.protocol;
-        let length = write_answer(asked.query, answer, now, self.rotation, protocol.size_limit(asked.query), out);
+        let length = write_answer(asked.query, answer, now, self.rotation, asked.terms(), out);
         if is_truncated(out) {
             self.series.truncated();
         }
@@ -83,8 +89,8 @@ impl Writer {
         }
     }
 
-    fn fixed(&self, asked: &Asked<'_>, answer: &StoredAnswer, out: &mut [u8]) -> Handled {
-        let limit = asked.client.protocol.size_limit(asked.query);
-        Handled::Replied(write_answer(asked.query, answer, asked.received, 0, limit, out))
+    /// An answer that no series of a zone counts.
+    pub(super) fn fixed(&self, asked: &Asked<'_>, answer: &StoredAnswer, out: &mut [u8]) -> Handled {
+        Handled::Replied(write_answer(asked.query, answer, asked.received, 0, asked.terms(), out))
     }
 }

@@ -233,7 +233,7 @@ impl ReturnPath {
             return;
         }
         // SAFETY: the buffer is aligned to 16 octets and holds a header that the kernel wrote.
-        let header = unsafe { &*self.control.as_ptr().cast::<libc::cmsghdr>() };
+        let header = unsafe { self.control.as_ptr().cast::<libc::cmsghdr>().read() };
         let data = self.control[header_length..].as_mut_ptr();
         match (header.cmsg_level, header.cmsg_type) {
             (libc::IPPROTO_IP, libc::IP_PKTINFO) => {

@@ -6,6 +6,7 @@
 mod bind;
 mod context;
 mod datagrams;
+pub mod framing;
 mod tcp;
 mod udp;
 mod worker;

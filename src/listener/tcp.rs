@@ -16,17 +16,18 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::bind::is_welcoming;
 use super::context::Context;
+use super::framing::{self, Frames, PREFIX, framed};
 use crate::dns::Protocol;
-use crate::handler::{Client, Deferred, Handled};
+use crate::handler::{Client, Deferred, Handled, Waiting};
 
 /// Questions of one connection that may wait for upstreams at once; then reading stops.
 const PIPELINED: usize = 128;
 /// How long to wait after a connection could not be accepted.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
+/// When so many octets of replies are there, they are written before another question is handled.
+const WRITE: usize = 1 << 16;
 /// Octets read at once.
 const READ: usize = 4096;
-/// The two-octet length in front of each message (RFC 1035, section 4.2.2).
-const PREFIX: usize = 2;
 /// Room for a reply of any length and its prefix.
 const REPLY: usize = PREFIX + u16::MAX as usize;
 
@@ -36,6 +37,7 @@ const REPLY: usize = PREFIX + u16::MAX as usize;
 /// When the runtime cannot watch the socket.
 pub(super) async fn serve(listener: TcpListener, context: Rc<Context>) -> io::Result<()> {
     let welcome = is_welcoming(listener.local_addr()?.ip());
+    let keepalive = u16::try_from(context.limits.tcp_idle.as_millis() / 100).ok();
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let mut stop = context.stop.clone();
     loop {
@@ -53,7 +55,7 @@ pub(super) async fn serve(listener: TcpListener, context: Rc<Context>) -> io::Re
         match Arc::clone(&context.connections).try_acquire_owned() {
             Ok(permit) => {
                 context.series.tcp_accepted();
-                let client = Client { address: peer.ip(), protocol: Protocol::Tcp, welcome };
+                let client = Client { address: peer.ip(), protocol: Protocol::Tcp, welcome, keepalive };
                 context.spawn(Connection::serve(stream, client, permit, Rc::clone(&context)));
             }
             Err(TryAcquireError::NoPermits | TryAcquireError::Closed) => context.series.tcp_refused(),
@@ -64,20 +66,22 @@ pub(super) async fn serve(listener: TcpListener, context: Rc<Context>) -> io::Re
 struct Connection {
     client: Client,
     context: Rc<Context>,
-    /// Octets read and not yet handled.
-    input: Vec<u8>,
+    frames: Frames,
     /// When the first octet of a message came that is not whole yet.
     message_began: Option<Instant>,
     /// When there was last something to do.
     last_used: Instant,
     waiting: usize,
-    replies: UnboundedSender<Vec<u8>>,
+    replies: UnboundedSender<Reply>,
 }
+
+/// A reply that came later, and its place among those that wait, which it keeps until it is written.
+type Reply = (Vec<u8>, Waiting);
 
 /// What ended a wait.
 enum Event {
     Read(io::Result<usize>),
-    Reply(Vec<u8>),
+    Reply(Reply),
     TooLate,
     Stop,
 }
@@ -87,18 +91,23 @@ impl Connection {
         // Small answers must not wait for the acknowledgement of earlier ones.
         let _ = stream.set_nodelay(true);
         let (reader, writer) = stream.split();
-        let (replies, arriving) = unbounded_channel();
+        let (replies, mut arriving) = unbounded_channel();
+        let series = Arc::clone(&context.series);
         let connection = Self {
             client,
             context,
-            input: Vec::with_capacity(READ),
+            frames: Frames::with_capacity(READ),
             message_began: None,
             last_used: Instant::now(),
             waiting: 0,
             replies,
         };
         // An error means that the client is gone.
-        let _ = connection.run(reader, writer, arriving).await;
+        if connection.run(reader, writer, &mut arriving).await.is_err() {
+            while arriving.try_recv().is_ok() {
+                series.not_sent(1);
+            }
+        }
         drop(permit);
     }
 
@@ -106,29 +115,38 @@ impl Connection {
         mut self,
         mut reader: ReadHalf<'_>,
         mut writer: WriteHalf<'_>,
-        mut arriving: UnboundedReceiver<Vec<u8>>,
+        arriving: &mut UnboundedReceiver<Reply>,
     ) -> io::Result<()> {
         let mut stop = self.context.stop.clone();
         let mut reading = true;
-        while reading || self.waiting > 0 {
+        loop {
+            while self.may_handle() {
+                let output = self.handle_messages();
+                self.write(&mut writer, &output).await?;
+            }
+            if !reading && self.waiting == 0 {
+                break;
+            }
             let deadline = self.deadline();
             let event = tokio::select! {
                 biased;
                 Some(reply) = arriving.recv() => Event::Reply(reply),
-                read = reader.read_buf(&mut self.input), if reading && !self.is_full() => Event::Read(read),
+                read = reader.read_buf(self.frames.incoming()), if reading && !self.is_full() => Event::Read(read),
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if reading && deadline.is_some() => Event::TooLate,
                 _ = stop.wait_for(|&stop| stop), if reading => Event::Stop,
             };
             match event {
-                Event::Reply(first) => {
-                    let mut output = first;
+                Event::Reply((mut output, place)) => {
+                    let mut places = vec![place];
                     // While nothing was read, the client could not be late.
                     if self.is_full() && self.message_began.is_some() {
                         self.message_began = Some(Instant::now());
                     }
                     self.waiting -= 1;
-                    while let Ok(reply) = arriving.try_recv() {
+                    while output.len() < WRITE {
+                        let Ok((reply, place)) = arriving.try_recv() else { break };
                         output.extend_from_slice(&reply);
+                        places.push(place);
                         self.waiting -= 1;
                     }
                     self.write(&mut writer, &output).await?;
@@ -137,8 +155,9 @@ impl Connection {
                 Event::Read(Ok(0)) | Event::Stop => reading = false,
                 Event::Read(read) => {
                     read?;
-                    let output = self.handle_messages();
-                    self.write(&mut writer, &output).await?;
+                    if !self.frames.has_message() {
+                        self.message_began.get_or_insert_with(Instant::now);
+                    }
                 }
                 Event::TooLate => {
                     self.context.series.tcp_timed_out();
@@ -165,16 +184,20 @@ impl Connection {
         }
     }
 
-    /// Runs the line over every whole message, and returns the replies that are there at once.
+    /// Whether there is a whole message, and leave to handle it.
+    fn may_handle(&self) -> bool {
+        !self.is_full() && self.frames.has_message()
+    }
+
+    /// Runs the line over whole messages, as many as may wait and until their replies are worth a
+    /// write; returns the replies that are there at once.
     fn handle_messages(&mut self) -> Vec<u8> {
         let context = Rc::clone(&self.context);
         let mut output = Vec::new();
-        let mut at = 0;
         let mut reply = context.reply_buffer.borrow_mut();
         reply.resize(REPLY, 0);
-        while let Some((prefix, rest)) = self.input[at..].split_first_chunk::<PREFIX>() {
-            let length = usize::from(u16::from_be_bytes(*prefix));
-            let Some(message) = rest.get(..length) else { break };
+        while output.len() < WRITE && !self.is_full() {
+            let Some(message) = self.frames.next_message() else { break };
             let now = context.clock.now();
             let handled = context.handler.borrow_mut().handle(message, self.client, now, &mut reply[PREFIX..]);
             match handled {
@@ -185,14 +208,10 @@ impl Connection {
                 }
                 Handled::Dropped => {}
             }
-            at += PREFIX + length;
-        }
-        if at > 0 {
-            self.input.drain(..at);
             self.last_used = Instant::now();
             self.message_began = None;
         }
-        if !self.input.is_empty() {
+        if self.frames.has_rest() && !self.frames.has_message() {
             self.message_began.get_or_insert_with(Instant::now);
         }
         output
@@ -201,13 +220,15 @@ impl Connection {
     fn reply_later(&self, deferred: Deferred) {
         let (replies, context) = (self.replies.clone(), Rc::clone(&self.context));
         self.context.spawn(async move {
-            let finished = deferred.resolve().await;
+            let (finished, place) = deferred.resolve().await;
             let mut reply = context.reply_buffer.borrow_mut();
             reply.resize(REPLY, 0);
             let now = context.clock.now();
             let length = context.handler.borrow_mut().finish(&finished, now, &mut reply[PREFIX..]);
             // The connection may be gone by now.
-            let _ = replies.send(framed(&mut reply, length).to_vec());
+            if replies.send((framed(&mut reply, length).to_vec(), place)).is_err() {
+                context.series.not_sent(1);
+            }
         });
     }
 
@@ -217,19 +238,16 @@ impl Connection {
         }
         self.last_used = Instant::now();
         // A client that does not read what it asked for is not waited for.
-        match timeout(self.context.limits.tcp_read, writer.write_all(output)).await {
+        let written = match timeout(self.context.limits.tcp_read, writer.write_all(output)).await {
             Ok(written) => written,
             Err(_) => {
                 self.context.series.tcp_timed_out();
                 Err(io::ErrorKind::TimedOut.into())
             }
+        };
+        if written.is_err() {
+            self.context.series.not_sent(framing::count(output));
         }
+        written
     }
-}
-
-/// Puts the length in front of a reply that begins behind the prefix.
-fn framed(buffer: &mut [u8], length: usize) -> &[u8] {
-    let prefix = u16::try_from(length).unwrap_or(0);
-    buffer[..PREFIX].copy_from_slice(&prefix.to_be_bytes());
-    &buffer[..PREFIX + length]
 }

@@ -14,6 +14,11 @@ use crate::dns::Protocol;
 use crate::dns::response::MAX_UDP_PAYLOAD;
 use crate::handler::{Client, Deferred, Handled};
 
+/// Batches that are still taken in at a stop: what a receive buffer of 4 MiB holds of small packets,
+/// which the kernel counts as 512 octets at least. What comes faster than it is answered would
+/// otherwise keep a worker for ever.
+const LAST_BATCHES: usize = 8192 / BATCH;
+
 /// Serves one socket until the worker is told to stop. What the kernel has taken in by then is
 /// still answered.
 ///
@@ -35,13 +40,15 @@ pub(super) async fn serve(socket: std::net::UdpSocket, context: Rc<Context>) -> 
             }
         }
     }
-    loop {
+    for _ in 0..LAST_BATCHES {
         // ECONNREFUSED and the like are about replies to clients that are gone: nothing to act on.
         match batch.receive(socket.as_fd()).unwrap_or(0) {
-            0 => return Ok(()),
+            0 => break,
             received => answer(received, &socket, &mut batch, welcome, &context).await,
         }
+        tokio::task::yield_now().await;
     }
+    Ok(())
 }
 
 /// Takes in a batch and returns how many packets it has.
@@ -61,7 +68,7 @@ async fn answer(received: usize, socket: &Rc<UdpSocket>, batch: &mut Batch, welc
         let mut handler = context.handler.borrow_mut();
         let now = context.clock.now();
         for index in 0..received {
-            let client = Client { address: batch.client(index), protocol: Protocol::Udp, welcome };
+            let client = Client { address: batch.client(index), protocol: Protocol::Udp, welcome, keepalive: None };
             let (packet, reply) = batch.packet(index);
             match handler.handle(packet, client, now, reply) {
                 Handled::Replied(length) => batch.queue(index, length),
@@ -83,7 +90,7 @@ async fn answer(received: usize, socket: &Rc<UdpSocket>, batch: &mut Batch, welc
 fn reply_later(socket: &Rc<UdpSocket>, path: ReturnPath, deferred: Deferred, context: &Rc<Context>) {
     let (socket, task_context) = (Rc::clone(socket), Rc::clone(context));
     context.spawn(async move {
-        let finished = deferred.resolve().await;
+        let (finished, _place) = deferred.resolve().await;
         let mut reply = [0; MAX_UDP_PAYLOAD as usize];
         let now = task_context.clock.now();
         let length = task_context.handler.borrow_mut().finish(&finished, now, &mut reply);

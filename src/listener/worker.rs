@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::io;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -112,7 +112,7 @@ async fn serve(start: Start, sockets: Vec<Sockets>) -> io::Result<()> {
         loops.spawn_local(udp::serve(udp, Rc::clone(&context)));
         loops.spawn_local(tcp::serve(tcp, Rc::clone(&context)));
     }
-    let beat = tokio::task::spawn_local(beat(Arc::clone(&context.series), start.clock, start.tables, exchange));
+    let beat = tokio::task::spawn_local(beat(Rc::downgrade(&context), start.tables, exchange));
     while let Some(ended) = loops.join_next().await {
         // A loop that panicked takes the worker with it, which is started again whole.
         ended.map_err(io::Error::other)??;
@@ -125,17 +125,20 @@ async fn serve(start: Start, sockets: Vec<Sockets>) -> io::Result<()> {
     Ok(())
 }
 
-/// Shows that the worker goes round, and closes sockets towards servers that a reload left out.
-async fn beat(series: Arc<WorkerSeries>, clock: Clock, tables: Arc<ArcSwap<Tables>>, exchange: Rc<upstream::Sockets>) {
+/// Shows that the worker goes round, and lets go of what a reload left out: tables, and sockets
+/// towards servers.
+async fn beat(context: Weak<Context>, tables: Arc<ArcSwap<Tables>>, exchange: Rc<upstream::Sockets>) {
     let mut ticks = interval(BEAT);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut generation = tables.load().generation;
     loop {
         ticks.tick().await;
-        series.beat(clock.now());
+        let Some(context) = context.upgrade() else { return };
+        context.series.beat(context.clock.now());
         let live = tables.load();
         if live.generation != generation {
             generation = live.generation;
+            context.handler.borrow_mut().refresh();
             exchange.keep_only(|address| live.servers().any(|server| server.address == address));
         }
     }

@@ -40,6 +40,7 @@ pub struct WorkerSeries {
     ready_checks: SingleWriter,
     truncated: SingleWriter,
     send_failures: SingleWriter,
+    overflows: SingleWriter,
     tcp_connections: SingleWriter,
     tcp_refused: SingleWriter,
     tcp_timeouts: SingleWriter,
@@ -64,9 +65,14 @@ impl WorkerSeries {
         self.truncated.add(1);
     }
 
-    /// Replies that the kernel would not take.
+    /// Replies that the kernel would not take, or whose client has gone.
     pub fn not_sent(&self, replies: u64) {
         self.send_failures.add(replies);
+    }
+
+    /// A question was refused because too many wait for upstreams.
+    pub fn overflowed(&self) {
+        self.overflows.add(1);
     }
 
     pub fn tcp_accepted(&self) {
@@ -116,10 +122,11 @@ pub(super) fn write(out: &mut String, workers: &[&WorkerSeries]) -> std::fmt::Re
         let value: u64 = workers.iter().map(|worker| worker.rejections[index].value()).sum();
         writeln!(out, "{family}{} {value}", Labels::new(&[("reason", reason)]).with_none())?;
     }
-    let single: [Single; 8] = [
+    let single: [Single; 9] = [
         ("zerohop_ready_checks_total", "Answers to the readiness check.", |w| w.ready_checks.value()),
         ("zerohop_truncated_total", "UDP replies cut to the client's size.", |w| w.truncated.value()),
-        ("zerohop_send_failures_total", "Replies that the kernel would not take.", |w| w.send_failures.value()),
+        ("zerohop_send_failures_total", "Replies that could not be sent.", |w| w.send_failures.value()),
+        ("zerohop_overflows_total", "Questions refused: too many waited for upstreams.", |w| w.overflows.value()),
         ("zerohop_tcp_connections_total", "TCP connections accepted.", |w| w.tcp_connections.value()),
         ("zerohop_tcp_refused_total", "TCP connections closed at once: the limit was reached.", |w| {
             w.tcp_refused.value()

@@ -7,7 +7,7 @@ use crate::dns::stored_answer::HEADER;
 
 /// What a packet from the right server and port is to a query.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Match {
+pub enum Match {
     /// Its reply.
     Reply,
     /// Its reply, of which a part is missing: to be asked for over TCP.
@@ -16,17 +16,17 @@ pub(super) enum Match {
     Foreign,
 }
 
-/// Compares ID and question; the name without regard to case.
+/// Compares ID, opcode and question; the name without regard to case.
 ///
 /// Some servers leave the question out of an error. That is taken as the reply it is meant to be:
 /// it carries no data, so that nothing can be planted with it.
-pub(super) fn classify(packet: &[u8], id: u16, question: &Question) -> Match {
+pub fn classify(packet: &[u8], id: u16, question: &Question) -> Match {
     let Ok(header) = Header::read(packet) else { return Match::Foreign };
-    if header.id() != id || !header.is_response() {
+    // RFC 1035, section 4.1.1: a reply has the opcode of its query.
+    if header.id() != id || !header.is_response() || header.opcode() != 0 {
         return Match::Foreign;
     }
-    let is_error = !matches!(header.rcode_bits(), 0 | 3);
-    if packet.len() == HEADER && is_error {
+    if header.is_error() && (header.question_count() == 0 || packet.len() == HEADER) {
         return Match::Reply;
     }
     if !question_matches(packet, question) {
@@ -68,6 +68,7 @@ mod tests {
         assert_eq!(edited(1, 0x35), Match::Foreign, "another ID");
         assert_eq!(edited(2, 0x01), Match::Foreign, "a query");
         assert_eq!(edited(2, 0x83), Match::Truncated);
+        assert_eq!(edited(2, 0xa9), Match::Foreign, "the reply to an update");
         assert_eq!(edited(13, b'b'), Match::Foreign, "another name");
         assert_eq!(edited(16, 28), Match::Foreign, "another type");
         assert_eq!(edited(18, 3), Match::Foreign, "another class");
@@ -79,6 +80,8 @@ mod tests {
         let question = Question::new(b"\x01a\x00", RecordType::A, false, false).unwrap();
         let bare = |rcode: u8| [0x12, 0x34, 0x81, 0x80 | rcode, 0, 0, 0, 0, 0, 0, 0, 0];
         assert_eq!(classify(&bare(5), 0x1234, &question), Match::Reply);
+        let with_opt = [&bare(1)[..11], &[1, 0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 0]].concat();
+        assert_eq!(classify(&with_opt, 0x1234, &question), Match::Reply);
         assert_eq!(classify(&bare(0), 0x1234, &question), Match::Foreign);
         assert_eq!(classify(&bare(3), 0x1234, &question), Match::Foreign);
         assert_eq!(classify(&bare(5)[..5], 0x1234, &question), Match::Foreign);

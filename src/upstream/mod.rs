@@ -1,7 +1,7 @@
 //! Servers that are asked: who they are, in what order, and one question to one of them.
 
 mod group;
-mod matching;
+pub mod matching;
 mod resolv_conf;
 mod sockets;
 mod tcp;

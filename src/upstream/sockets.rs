@@ -6,14 +6,26 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use tokio::sync::Semaphore;
+
 use super::udp::Ports;
 use super::{Exchange, Exchanged, Server, Transport, tcp};
 use crate::dns::{Protocol, Question};
 
+/// TCP connections to all servers at once; more wait for one to end, so that descriptors are left
+/// for clients whatever upstreams do.
+const MAX_CONNECTIONS: usize = 128;
+
 /// Exchanges over real sockets. Lives on one worker's thread, with its runtime.
-#[derive(Default)]
 pub struct Sockets {
     udp: RefCell<HashMap<SocketAddr, Rc<Ports>>>,
+    connections: Semaphore,
+}
+
+impl Default for Sockets {
+    fn default() -> Self {
+        Self { udp: RefCell::default(), connections: Semaphore::new(MAX_CONNECTIONS) }
+    }
 }
 
 impl Sockets {
@@ -31,13 +43,14 @@ impl Exchange for Sockets {
     fn exchange<'a>(&'a self, server: &'a Arc<Server>, question: &'a Question) -> Exchanged<'a> {
         Box::pin(async move {
             if server.transport == Transport::Udp {
-                server.series.sent(Protocol::Udp);
-                if let Some(reply) = self.ports(server.address).ask(question).await? {
+                let sent = || server.series.sent(Protocol::Udp);
+                if let Some(reply) = self.ports(server.address).ask(question, sent).await? {
                     return Ok(reply);
                 }
             }
-            server.series.sent(Protocol::Tcp);
-            tcp::ask(server.address, question).await
+            // Never closed: this waits, and the caller's budget ends that.
+            let _permit = self.connections.acquire().await;
+            tcp::ask(server.address, question, || server.series.sent(Protocol::Tcp)).await
         })
     }
 }

@@ -12,8 +12,13 @@ use crate::dns::Question;
 use crate::dns::query::write_upstream_query;
 use crate::dns::response::MAX_UDP_PAYLOAD;
 
-/// Connects, asks, and reads messages until one is the reply.
-pub(super) async fn ask(server: SocketAddr, question: &Question) -> Result<Vec<u8>, ExchangeError> {
+/// Connects, asks, and reads messages until one is the reply. `sent` is told when the question is
+/// on its way.
+pub(super) async fn ask(
+    server: SocketAddr,
+    question: &Question,
+    sent: impl FnOnce(),
+) -> Result<Vec<u8>, ExchangeError> {
     let mut stream = TcpStream::connect(server).await?;
     stream.set_nodelay(true)?;
     let id = rand::rng().random();
@@ -21,6 +26,7 @@ pub(super) async fn ask(server: SocketAddr, question: &Question) -> Result<Vec<u
     let length = u16::try_from(query.len()).unwrap_or(u16::MAX);
     // One write: some servers take a length alone in a segment for a broken client.
     stream.write_all(&[&length.to_be_bytes(), query.as_slice()].concat()).await?;
+    sent();
     loop {
         let length = match stream.read_u16().await {
             Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => return Err(ExchangeError::Closed),
@@ -28,7 +34,7 @@ pub(super) async fn ask(server: SocketAddr, question: &Question) -> Result<Vec<u
         };
         let mut message = vec![0; usize::from(length)];
         stream.read_exact(&mut message).await?;
-        // TC has no meaning over TCP; what is there is all there is.
+        // One that is truncated all the same is useless, and that is the caller's to say.
         if classify(&message, id, question) != Match::Foreign {
             return Ok(message);
         }
@@ -63,7 +69,7 @@ mod tests {
             stream.write_all(&[&length.to_be_bytes()[1..], &query[..]].concat()).await.unwrap();
             query
         };
-        let (reply, sent) = tokio::join!(ask(address, &question), serving);
+        let (reply, sent) = tokio::join!(ask(address, &question, || ()), serving);
         assert_eq!(reply.unwrap(), sent);
     }
 
@@ -77,7 +83,7 @@ mod tests {
             let length = stream.read_u16().await.unwrap();
             stream.read_exact(&mut vec![0; usize::from(length)]).await.unwrap();
         };
-        let (reply, ()) = tokio::join!(ask(address, &question), serving);
+        let (reply, ()) = tokio::join!(ask(address, &question, || ()), serving);
         assert!(matches!(reply, Err(ExchangeError::Closed)));
     }
 }

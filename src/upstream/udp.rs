@@ -83,13 +83,15 @@ impl Ports {
         Self { server, sockets: RefCell::default() }
     }
 
-    /// Asks once and waits for as long as the caller does. `None`: the reply was truncated.
-    pub(super) async fn ask(&self, question: &Question) -> Result<Option<Vec<u8>>, ExchangeError> {
+    /// Asks once and waits for as long as the caller does. `None`: the reply was truncated. `sent`
+    /// is told when the question is on its way.
+    pub(super) async fn ask(&self, question: &Question, sent: impl FnOnce()) -> Result<Option<Vec<u8>>, ExchangeError> {
         let port = self.choose().await?;
         let (reply, arrival) = oneshot::channel();
         let registered = port.register(question, reply);
         let packet = write_upstream_query(question, registered.id, MAX_UDP_PAYLOAD);
         port.send(&packet).await?;
+        sent();
         match arrival.await {
             Ok(Ok(reply)) => Ok(reply),
             Ok(Err(kind)) => Err(ExchangeError::Network(kind.into())),
@@ -236,7 +238,7 @@ mod tests {
                 }
                 right
             };
-            let (reply, right) = tokio::join!(ports.ask(&asked), answering);
+            let (reply, right) = tokio::join!(ports.ask(&asked, || ()), answering);
             assert_eq!(reply.unwrap().unwrap(), right);
         });
     }
@@ -269,7 +271,7 @@ mod tests {
                 reply[2] |= 0x02;
                 server.send_to(&reply, from).await.unwrap();
             };
-            let (reply, ()) = tokio::join!(ports.ask(&asked), answering);
+            let (reply, ()) = tokio::join!(ports.ask(&asked, || ()), answering);
             assert!(reply.unwrap().is_none());
         });
     }
@@ -279,7 +281,7 @@ mod tests {
         local(async {
             let (server, ports) = server().await;
             drop(server);
-            assert!(matches!(ports.ask(&question(b'a')).await, Err(ExchangeError::Network(_))));
+            assert!(matches!(ports.ask(&question(b'a'), || ()).await, Err(ExchangeError::Network(_))));
         });
     }
 
@@ -296,7 +298,7 @@ mod tests {
                     server.send_to(&reply_to(&query), from).await.unwrap();
                     (u16::from_be_bytes([query[0], query[1]]), from)
                 };
-                let (reply, (id, from)) = tokio::join!(ports.ask(&asked), answering);
+                let (reply, (id, from)) = tokio::join!(ports.ask(&asked, || ()), answering);
                 reply.unwrap();
                 ids.insert(id);
                 sources.insert(from);

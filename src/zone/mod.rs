@@ -15,6 +15,7 @@ mod table;
 use std::sync::Arc;
 
 use crate::config::{self, Forward, OtherTypes};
+use crate::dns::extended_error;
 use crate::dns::stored_answer::StoredAnswer;
 use crate::dns::{Name, Rcode, Record, RecordType};
 
@@ -33,6 +34,10 @@ pub struct Zone {
     local: Local,
     patterns: Patterns,
     denials: Denials,
+    /// What a name answers that is not there, in a zone that is owned whole.
+    absent: Arc<StoredAnswer>,
+    /// Its names never leave: not even the DS of its apex is asked elsewhere.
+    special: bool,
 }
 
 /// What a zone owns of a question.
@@ -69,13 +74,17 @@ impl Zone {
         let mut records: Vec<&Record> = zone.records.iter().chain(implied).collect();
         let explicit = records.len();
         records.extend(reverse);
+        let denials = Denials::build(&zone.name, &soa.record);
+        let absent = if zone.absent == Rcode::NOERROR { &denials.nodata } else { &denials.nxdomain };
         Ok(Self {
+            absent: Arc::clone(absent),
+            special: zone.special,
             name: zone.name.clone(),
             forward: zone.forward.clone(),
             forwards_other_types: zone.forward.is_some() && zone.other_types == OtherTypes::Forward,
             local: Local::build(&zone.name, &records[..explicit], &records[explicit..])?,
             patterns: Patterns::build(&zone.patterns),
-            denials: Denials::build(&zone.name, &soa.record),
+            denials,
         })
     }
 
@@ -109,7 +118,7 @@ impl Zone {
             Found::EmptyNonTerminal => &self.denials.nodata,
             // No referrals: to those we would have to be the servers of a delegating zone.
             Found::Cut(_) | Found::BelowCut => &self.denials.refused,
-            _ => &self.denials.nxdomain,
+            _ => &self.absent,
         })
     }
 
@@ -140,9 +149,10 @@ impl Zone {
             config::Reaction::Rcode(Rcode::NXDOMAIN) => {
                 Some(Own::Answer { answer: Arc::clone(&self.denials.nxdomain), source })
             }
-            config::Reaction::Rcode(rcode) => {
-                Some(Own::Answer { answer: Arc::new(StoredAnswer::bare(*rcode, None)), source })
-            }
+            config::Reaction::Rcode(rcode) => Some(Own::Answer {
+                answer: Arc::new(StoredAnswer::bare(*rcode, Some(extended_error::BLOCKED))),
+                source,
+            }),
             config::Reaction::Answer(templates) => {
                 let records = render::expand(templates, regex, text, &self.name)?;
                 if let Some(answer) = render::answer(&records, rtype, ttl)? {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::config;
+use crate::dns::extended_error;
 use crate::dns::stored_answer::{AnswerBuilder, Owner, Section, StoredAnswer};
 use crate::dns::{Name, Rcode, Record, RecordType};
 
@@ -63,7 +64,7 @@ impl Denials {
         Self {
             nodata: with_soa(Rcode::NOERROR),
             nxdomain: with_soa(Rcode::NXDOMAIN),
-            refused: Arc::new(StoredAnswer::bare(Rcode::REFUSED, None)),
+            refused: Arc::new(StoredAnswer::bare(Rcode::REFUSED, Some(extended_error::NOT_AUTHORITATIVE))),
         }
     }
 }

@@ -43,7 +43,7 @@ impl ZoneTable {
         for (place, zone) in zones.iter().enumerate() {
             index.entry(zone.name.clone(), label_count(zone.name.wire()), || place);
         }
-        let reverse = reverse::records(zones, |name| find(&index, name, RecordType::PTR));
+        let reverse = reverse::records(zones, |name| enclosing(&index, name).next().map(|(_, zone)| zone));
         let build = |(zone, reverse): (&config::Zone, _)| {
             Zone::build(zone, reverse).map_err(|(owner, rtype)| Unfit { zone: zone.name.clone(), owner, rtype })
         };
@@ -54,7 +54,13 @@ impl ZoneTable {
     /// The zone that answers for `qname` (lower-case wire form): the longest configured suffix on
     /// label boundaries.
     pub fn find(&self, qname: &[u8], rtype: RecordType) -> Option<usize> {
-        find(&self.index, qname, rtype)
+        let mut enclosing = enclosing(&self.index, qname);
+        let (skipped, zone) = enclosing.next()?;
+        // RFC 4035, section 3.1.4.1: DS records are on the parent's side of a zone cut.
+        if rtype == RecordType::DS && skipped == 0 && !self.zones[zone].special {
+            return Some(enclosing.next().map_or(zone, |(_, parent)| parent));
+        }
+        Some(zone)
     }
 
     /// The zone at this index.
@@ -76,16 +82,11 @@ impl ZoneTable {
     }
 }
 
-fn find(index: &SuffixMap<Name, usize>, qname: &[u8], rtype: RecordType) -> Option<usize> {
+/// The zones above `qname`, the nearest first, each with how many labels stand in front of it.
+fn enclosing<'i>(index: &'i SuffixMap<Name, usize>, qname: &'i [u8]) -> impl Iterator<Item = (usize, usize)> + 'i {
     let labels = label_count(qname);
-    let mut found = suffixes(qname).enumerate().filter_map(|(skipped, suffix)| {
+    suffixes(qname).enumerate().filter_map(move |(skipped, suffix)| {
         let zone = *index.get(suffix, labels - skipped)?;
         Some((skipped, zone))
-    });
-    let (skipped, zone) = found.next()?;
-    // RFC 4035, section 3.1.4.1: DS records are on the parent's side of a zone cut.
-    if rtype == RecordType::DS && skipped == 0 {
-        return Some(found.next().map_or(zone, |(_, enclosing)| enclosing));
-    }
-    Some(zone)
+    })
 }

@@ -6,7 +6,7 @@ use regex::bytes::RegexBuilder;
 
 use super::*;
 use crate::config::{NextOn, Pattern, Piece, Reaction, Template};
-use crate::dns::response::write_answer;
+use crate::dns::response::{Terms, write_answer};
 use crate::dns::zone_text::{self, parse_record};
 use crate::dns::{Moment, Query, Question, TtlRules};
 
@@ -30,6 +30,8 @@ pub(super) fn zone(apex: &str, records: &[&str]) -> config::Zone {
         ttl: 30,
         ptr: false,
         other_types: OtherTypes::Nodata,
+        absent: Rcode::NXDOMAIN,
+        special: false,
     }
 }
 
@@ -78,7 +80,8 @@ fn show(qname: &Name, rtype: RecordType, answer: &StoredAnswer) -> String {
     let question = Question::new(qname.wire(), rtype, false, false).unwrap();
     let packet = crate::dns::query::write_upstream_query(&question, 7, 1232);
     let mut out = vec![0; 65_535];
-    let length = write_answer(&Query::parse(&packet).unwrap(), answer, Moment::default(), 0, 65_535, &mut out);
+    let length =
+        write_answer(&Query::parse(&packet).unwrap(), answer, Moment::default(), 0, Terms::up_to(65_535), &mut out);
     let message = Message::from_vec(&out[..length]).unwrap();
     assert_eq!(message.metadata.message_type, MessageType::Response);
     // Hickory does not know DNAME.

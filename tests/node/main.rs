@@ -12,19 +12,23 @@
 //! | [`peers`] | nsd, unbound, PowerDNS and dnsmasq with generated configurations |
 //! | [`recorder`] | an upstream that notes every packet and answers by script |
 //! | [`client`] | a tiny DNS client |
+//! | [`oracle`] | what a packet deserves, told from its octets |
 //! | [`stubs`] | the stub clients of real programs, in a network of their own |
 //! | the rest | tests, a file for each subject |
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
 mod client;
 mod clients;
+mod flood;
 mod harness;
 mod lifecycle;
 mod metrics;
+mod oracle;
 mod peers;
 mod process;
 mod recorder;
 mod reload;
+mod rfc8906;
 mod seeds;
 mod seeds_kubernetes;
 mod stubs;

@@ -10,7 +10,7 @@ use RecordType::A;
 use hickory_proto::rr::rdata::TXT;
 use hickory_proto::rr::{RData, Record, RecordType};
 
-use super::client::{Ask, connect, read_framed};
+use super::client::{Ask, connect, framed, read_framed};
 use super::harness::Zerohop;
 use super::recorder::{Asked, Recorder};
 use super::wait::{now, until};
@@ -221,4 +221,35 @@ fn an_answer_may_be_as_long_as_we_keep_any() {
         assert_eq!((reply.octets.len(), reply.message.answers.len(), reply.truncated()), (LONGEST, 1, false));
     }
     assert_eq!(upstream.packets(), 2);
+}
+
+#[test]
+fn a_client_that_asks_for_much_and_reads_nothing_costs_little_memory() {
+    const QUESTIONS: usize = 2000;
+    let text = "x".repeat(200);
+    let records: Vec<String> = (0..250).map(|number| format!("\"big TXT {number} {text}\"")).collect();
+    let zone = format!("[[zone]]\nname = \"own.example\"\nrecords = [{}]", records.join(", "));
+    let zerohop = Zerohop::start(&zone);
+    let question = Ask::new("big.own.example.", RecordType::TXT);
+    let memory = || zerohop.metrics().sum("process_resident_memory_bytes", &[]);
+    let before = memory();
+    let mut stream = connect(zerohop.address);
+    // A long message makes the receive buffer grow; this one is a reply, and is dropped.
+    stream.write_all(&framed(&[0x80; 65_000])).unwrap();
+    stream.write_all(&question.framed().repeat(QUESTIONS)).unwrap();
+    // A hundred megabytes of answers, of which the kernel takes a few.
+    let asked = || zerohop.metrics().sum("zerohop_requests_total", &[("zone", "own.example."), ("type", "TXT")]);
+    let mut last = 0;
+    until("the worker to write and nothing else", || {
+        let stands = last > 0 && asked() == last;
+        last = asked();
+        stands.then_some(())
+    });
+    let held = memory() - before;
+    assert!(held < 16 << 20, "{held} octets are held");
+    for _ in 0..QUESTIONS {
+        let reply = question.check(read_framed(&mut stream).expect("every answer"));
+        assert_eq!(reply.answers().len(), 250);
+    }
+    assert_eq!(asked(), QUESTIONS as u64);
 }

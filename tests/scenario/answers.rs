@@ -1,5 +1,7 @@
 //! What an answer is, whatever it comes from.
 
+use std::net::IpAddr;
+
 use hickory_proto::op::ResponseCode;
 
 use crate::world::{Act, World, packet, pass, play, seconds};
@@ -85,6 +87,14 @@ fn an_alias_out_of_local_data_is_followed_through_this_server() {
         world.ask("web.cluster.example. A").await;
         assert_eq!(world.asked_count(), 1, "asked again when the target has run out");
         assert_eq!(world.ask("web.cluster.example. CNAME").await.data(), ["www.other."]);
+        // The alias stands for 30 s, what it leads to for longer: neither outlives its own TTL.
+        world.script(|_, _| Act::data("www.other. 3600 A 192.0.2.1"));
+        pass(seconds(60)).await;
+        world.ask("web.cluster.example. A").await;
+        pass(seconds(31)).await;
+        let expected = ["web.cluster.example. 30 IN CNAME www.other.", "www.other. 3569 IN A 192.0.2.1"];
+        assert_eq!(world.ask("web.cluster.example. A").await.lines(), expected);
+        assert_eq!(world.asked_count(), 1);
 
         let near = world.ask("near.cluster.example. A").await;
         assert_eq!(
@@ -173,5 +183,31 @@ fn without_rd_nobody_is_asked() {
         assert_eq!(world.asked_count(), 0);
         world.ask("www.example. A").await;
         assert_eq!(world.ask_worker(0, &without).await.unwrap().data(), ["192.0.2.1"], "the cache may be shown");
+    });
+}
+
+#[test]
+fn without_rd_an_alias_is_shown_alone_and_not_remembered_so() {
+    play(|| async {
+        let world = World::new(LOCAL);
+        world.script(|_, _| Act::data("www.other. 20 A 192.0.2.1"));
+        let mut without = packet("web.cluster.example. A");
+        without[2] &= !1;
+        assert_eq!(world.ask_worker(0, &without).await.unwrap().data(), ["www.other."]);
+        assert_eq!(world.asked_count(), 0);
+        assert_eq!(world.ask("web.cluster.example. A").await.data(), ["192.0.2.1", "www.other."]);
+        assert_eq!(world.ask_worker(0, &without).await.unwrap().data(), ["192.0.2.1", "www.other."]);
+    });
+}
+
+#[test]
+fn the_readiness_check_is_answered_whoever_may_ask() {
+    play(|| async {
+        let world = World::new("[[zone]]\nname = '.'\nforward = ['10.0.0.1']\n");
+        let stranger = IpAddr::from([203, 0, 113, 1]);
+        let rcode = |question: &str| world.ask_from(stranger, &packet(question)).rcode();
+        assert_eq!(rcode("www.example. A"), ResponseCode::Refused);
+        assert_eq!(rcode(&format!("{} TXT", world.ready)), ResponseCode::NoError);
+        assert_eq!(world.metric("zerohop_rejected_total{reason=\"not_allowed\"}"), 1);
     });
 }

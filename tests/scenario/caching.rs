@@ -50,6 +50,21 @@ fn a_denial_lives_for_the_lowest_of_soa_ttl_minimum_and_cap() {
 }
 
 #[test]
+fn a_denial_without_soa_lives_five_seconds() {
+    play(|| async {
+        let world = World::new(FORWARD);
+        world.script(|_, _| Act::nxdomain(""));
+        assert_eq!(world.ask("no.example. A").await.rcode(), ResponseCode::NXDomain);
+        pass(millis(4_990)).await;
+        assert_eq!(world.ask("no.example. A").await.rcode(), ResponseCode::NXDomain);
+        assert_eq!(world.asked_count(), 1);
+        pass(millis(20)).await;
+        world.ask("no.example. A").await;
+        assert_eq!(world.asked_count(), 1);
+    });
+}
+
+#[test]
 fn ttl_zero_is_for_one_use_whatever_the_least_ttl() {
     play(|| async {
         let world = World::new(&format!("{FORWARD}min-ttl = 60\n"));

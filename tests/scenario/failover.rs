@@ -1,11 +1,12 @@
 //! What clients see of servers that are silent, gone, or of no help.
 
+use std::cell::Cell;
 use std::net::SocketAddr;
 
 use hickory_proto::op::ResponseCode;
 use tokio::time::Instant;
 
-use crate::world::{Act, World, millis, play, seconds};
+use crate::world::{Act, World, millis, packet, play, seconds};
 
 const TWO: &str =
     "[[upstream]]\nname = 'two'\nservers = ['10.0.0.1', '10.0.0.2']\n[[zone]]\nname = '.'\nforward = ['two']\n";
@@ -107,5 +108,50 @@ fn a_group_without_servers_fails_at_once() {
         let answer = world.ask("www.example. A").await;
         assert_eq!((answer.rcode(), answer.extended_error()), (ResponseCode::ServFail, Some(22)));
         assert!(began.elapsed() < seconds(1));
+    });
+}
+
+#[test]
+fn once_every_server_has_failed_nothing_is_waited_for() {
+    play(|| async {
+        let world = World::new("[[zone]]\nname = '.'\nforward = ['10.0.0.1']\n");
+        let sends = Cell::new(0);
+        world.script(move |_, _| {
+            sends.set(sends.get() + 1);
+            if sends.get() == 1 { Act::rcode(ResponseCode::ServFail).late(millis(450)) } else { Act::Silence }
+        });
+        let began = Instant::now();
+        assert_eq!(world.ask("www.example. A").await.rcode(), ResponseCode::ServFail);
+        assert_eq!((began.elapsed().as_millis(), world.asked_count()), (450, 2));
+    });
+}
+
+#[test]
+fn an_error_that_leaves_the_question_out_is_the_error_it_is() {
+    play(|| async {
+        let world = World::new(TWO);
+        let refused = [0, 0, 0x81, 0x85, 0, 0, 0, 0, 0, 0, 0, 0];
+        let with_opt = [&refused[..11], &[1, 0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 0]].concat();
+        for octets in [refused.to_vec(), with_opt] {
+            world.script(move |server, _| if is_first(server) { Act::Octets(octets.clone()) } else { Act::data(DATA) });
+            world.reload(TWO);
+            assert_eq!(world.ask("www.example. A").await.data(), ["192.0.2.1"]);
+            world.script(move |_, _| Act::Octets(refused.to_vec()));
+            assert_eq!(world.ask("refused.example. A").await.rcode(), ResponseCode::Refused);
+        }
+    });
+}
+
+#[test]
+fn so_many_questions_may_wait_and_the_next_is_refused() {
+    play(|| async {
+        let world = World::new(TWO);
+        let waiting: Vec<_> = (0..4096).map(|number| world.defer(&packet(&format!("n{number}.example. A")))).collect();
+        let answer = world.ask("one-more.example. A").await;
+        assert_eq!((answer.rcode(), answer.extended_error()), (ResponseCode::Refused, Some(0)));
+        assert_eq!(world.metric("zerohop_overflows_total"), 1);
+        drop(waiting);
+        world.script(|_, _| Act::data("one-more.example. 30 A 192.0.2.1"));
+        assert_eq!(world.ask("one-more.example. A").await.data(), ["192.0.2.1"]);
     });
 }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use hickory_proto::op::ResponseCode;
 use tokio::time::Instant;
 
-use crate::world::{Act, World, millis, play};
+use crate::world::{Act, World, millis, pass, play, seconds};
 
 const SOA: &str = "example. 300 SOA ns.example. host.example. 1 2 3 4 60";
 
@@ -73,7 +73,7 @@ fn a_denial_is_no_truth_while_another_group_is_silent() {
             true => Act::nxdomain(SOA),
             false => Act::data("a.example. 30 A 192.0.2.1"),
         });
-        crate::world::pass(millis(1001)).await;
+        pass(millis(1001)).await;
         assert_eq!(world.ask("a.example. A").await.data(), ["192.0.2.1"], "the doubtful denial was not kept");
     });
 }
@@ -86,5 +86,25 @@ fn a_silent_group_leaves_half_the_time_to_the_next() {
         let began = Instant::now();
         assert_eq!(world.ask("a.example. A").await.data(), ["192.0.2.1"]);
         assert!(began.elapsed() <= millis(2255), "{:?}", began.elapsed());
+    });
+}
+
+#[test]
+fn an_answer_lives_from_its_arrival_however_long_the_next_group_took() {
+    play(|| async {
+        let world = World::new(&zones(ALL));
+        let nodata = "--\nexample. 300 SOA ns.example. host.example. 1 2 3 4 5";
+        world.script(move |server, _| match is_first(server) {
+            true => Act::data(nodata),
+            false => Act::nxdomain(SOA).late(seconds(2)),
+        });
+        world.ask("www.example. A").await;
+        world.asked();
+        pass(millis(2_990)).await;
+        assert_eq!(world.ask("www.example. A").await.negative_ttl(), Some(1));
+        assert_eq!(world.asked_count(), 0);
+        pass(millis(20)).await;
+        world.ask("www.example. A").await;
+        assert!(world.asked_count() > 0);
     });
 }

@@ -105,7 +105,9 @@ fn a_panic_is_contained_counted_and_answered() {
     play(|| async {
         let world = World::new(CONFIG);
         world.break_tables(CONFIG);
-        assert_eq!(world.ask("api.local.example. A").await.rcode(), ResponseCode::ServFail);
+        let answer = world.ask("api.local.example. A").await;
+        assert_eq!((answer.rcode(), answer.extended_error()), (ResponseCode::ServFail, Some(0)));
+        assert_eq!(answer.message().queries.len(), 1);
         assert_eq!(world.metric("zerohop_panics_total"), 1);
         world.reload(CONFIG);
         assert_eq!(world.ask("api.local.example. A").await.data(), ["10.0.0.10"]);

@@ -5,8 +5,11 @@
 mod allocation;
 mod answers;
 mod caching;
+mod corpus;
+mod corpus_file;
 mod failover;
 mod groups;
 mod hostile;
 mod reload;
+mod special;
 mod world;

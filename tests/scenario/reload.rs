@@ -61,3 +61,22 @@ fn a_zone_that_did_not_change_keeps_its_cache_and_its_counters() {
         assert_eq!(world.metric("zerohop_cache_misses_total{zone=\".\"}"), 1);
     });
 }
+
+#[test]
+fn new_nameservers_in_a_file_are_asked_at_once() {
+    play(|| async {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("resolv.conf");
+        std::fs::write(&file, "nameserver 127.0.0.1\nnameserver 10.0.0.1\n").unwrap();
+        let zone = format!("[[zone]]\nname = '.'\nforward = ['resolv-conf:{}']\n", file.display());
+        let world = World::new(&zone);
+        world.script(|server, _| Act::data(&format!("www.example. 300 A {}", server.ip())));
+        assert_eq!(world.ask("www.example. A").await.data(), ["127.0.0.1"]);
+        world.reload(&zone);
+        assert_eq!(world.ask("www.example. A").await.data(), ["127.0.0.1"]);
+        assert_eq!(world.asked_count(), 1, "the same servers: the cache holds");
+        std::fs::write(&file, "nameserver 10.0.0.2\n").unwrap();
+        world.reload(&zone);
+        assert_eq!(world.ask("www.example. A").await.data(), ["10.0.0.2"]);
+    });
+}

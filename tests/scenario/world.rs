@@ -16,11 +16,13 @@ use zerohop::cache::{Failures, Front, Store};
 use zerohop::clock::Clock;
 use zerohop::config;
 use zerohop::daemon::build;
+use zerohop::daemon::nameservers::Nameservers;
 use zerohop::dns::name::write_text;
-use zerohop::dns::{Protocol, Question};
+use zerohop::dns::{Name, Protocol, Question};
 use zerohop::forward::{Forwarder, InFlight, Shared};
-use zerohop::handler::{Client, Handled, Handler, Tables};
+use zerohop::handler::{Client, Deferred, Handled, Handler, Tables};
 use zerohop::metrics::Registry;
+use zerohop::upstream::matching::{Match, classify};
 use zerohop::upstream::{Exchange, ExchangeError, Exchanged, Server};
 
 /// What an upstream does with one question.
@@ -36,7 +38,13 @@ pub(crate) enum Act {
     Garbage,
     /// Replies with these octets.
     Octets(Vec<u8>),
+    /// Sends these packets, one each 100 ms, which count if they are the reply to a query with
+    /// [`ID`]. Behind one that is truncated, the next comes over TCP.
+    Packets(Vec<Vec<u8>>),
 }
+
+/// The ID of queries, both to the line and from it.
+pub(crate) const ID: u16 = 0x4242;
 
 impl Act {
     pub(crate) fn data(records: &str) -> Self {
@@ -90,9 +98,24 @@ impl Exchange for Upstreams {
                     Ok(octets)
                 }
                 Act::Octets(octets) => Ok(octets),
+                Act::Packets(packets) => arrive(packets, question).await,
             }
         })
     }
+}
+
+/// Waits for the packet that is the reply, as an exchange over sockets does.
+async fn arrive(packets: Vec<Vec<u8>>, question: &Question) -> Result<Vec<u8>, ExchangeError> {
+    let mut over_tcp = false;
+    for packet in packets {
+        match (classify(&packet, ID, question), over_tcp) {
+            (Match::Reply, _) | (Match::Truncated, true) => return Ok(packet),
+            (Match::Truncated, false) => over_tcp = true,
+            (Match::Foreign, _) => {}
+        }
+        tokio::time::sleep(millis(100)).await;
+    }
+    std::future::pending().await
 }
 
 /// A reply to `name type` with records in up to three sections, parted by `--`.
@@ -133,6 +156,8 @@ pub(crate) struct World {
     workers: Vec<RefCell<Handler>>,
     clock: Clock,
     generation: Cell<u64>,
+    /// The name of the readiness check.
+    pub(crate) ready: Name,
 }
 
 impl World {
@@ -143,7 +168,9 @@ impl World {
     pub(crate) fn with_workers(toml: &str, count: usize) -> Self {
         let clock = Clock::start();
         let registry = Arc::new(Registry::new(count));
-        let tables = Arc::new(ArcSwap::from_pointee(Self::tables(toml, 1, &registry)));
+        let tables = Self::tables(toml, 1, &registry);
+        let ready = tables.ready.clone();
+        let tables = Arc::new(ArcSwap::from_pointee(tables));
         let (store, _) = Store::start(1 << 24).unwrap();
         let in_flight = Arc::new(InFlight::default());
         let shared = Arc::new(Shared { store, failures: Failures::default(), in_flight });
@@ -155,13 +182,14 @@ impl World {
             RefCell::new(Handler::new(index, Arc::clone(&tables), Front::new(1 << 20), forwarder, series, clock))
         };
         let workers = (0..count).map(worker).collect();
-        Self { upstreams, registry, tables, workers, clock, generation: Cell::new(1) }
+        Self { upstreams, registry, tables, workers, clock, generation: Cell::new(1), ready }
     }
 
     fn tables(toml: &str, generation: u64, registry: &Registry) -> Tables {
         let toml = format!("[server]\nlisten = ['127.0.0.1:1053']\n{toml}");
         let loaded = config::parse(Path::new("test.toml"), &toml).unwrap_or_else(|faults| panic!("{faults}"));
-        build::tables(&loaded.config, generation, registry, build::secret_name()).unwrap()
+        let nameservers = Nameservers::read(&loaded.config, &loaded.config.server.listen);
+        build::tables(&loaded.config, &nameservers, generation, registry, build::secret_name()).unwrap()
     }
 
     /// Swaps in another configuration, as a reload does.
@@ -199,14 +227,19 @@ impl World {
 
     /// Gives one worker one packet and waits for what comes of it.
     pub(crate) async fn ask_worker(&self, worker: usize, packet: &[u8]) -> Option<Answer> {
+        self.ask_over(Protocol::Tcp, worker, packet).await
+    }
+
+    /// As [`Self::ask_worker`], over UDP or TCP.
+    pub(crate) async fn ask_over(&self, protocol: Protocol, worker: usize, packet: &[u8]) -> Option<Answer> {
         let mut reply = vec![0; 65_535];
-        let client = Client { address: IpAddr::V4(Ipv4Addr::LOCALHOST), protocol: Protocol::Tcp, welcome: true };
+        let client = client(protocol);
         let handled = self.workers[worker].borrow_mut().handle(packet, client, self.clock.now(), &mut reply);
         let length = match handled {
             Handled::Replied(length) => length,
             Handled::Dropped => return None,
             Handled::Deferred(deferred) => {
-                let finished = deferred.resolve().await;
+                let (finished, _place) = deferred.resolve().await;
                 self.workers[worker].borrow_mut().finish(&finished, self.clock.now(), &mut reply)
             }
         };
@@ -214,10 +247,28 @@ impl World {
         Some(Answer { octets: reply })
     }
 
+    /// Leaves a question that needs an upstream where it is.
+    pub(crate) fn defer(&self, packet: &[u8]) -> Deferred {
+        let mut reply = vec![0; 512];
+        let handled = self.workers[0].borrow_mut().handle(packet, client(Protocol::Udp), self.clock.now(), &mut reply);
+        let Handled::Deferred(deferred) = handled else { panic!("answered at once") };
+        deferred
+    }
+
+    /// Asks from an address that is not welcome as such, what needs no upstream.
+    pub(crate) fn ask_from(&self, address: IpAddr, packet: &[u8]) -> Answer {
+        let mut reply = vec![0; 512];
+        let client = Client { address, welcome: false, ..client(Protocol::Udp) };
+        match self.workers[0].borrow_mut().handle(packet, client, self.clock.now(), &mut reply) {
+            Handled::Replied(length) => reply.truncate(length),
+            _ => panic!("no reply at once"),
+        }
+        Answer { octets: reply }
+    }
+
     /// Lets the synchronous part of the line work on a packet that needs no upstream.
     pub(crate) fn hit(&self, packet: &[u8], protocol: Protocol, reply: &mut [u8]) -> usize {
-        let client = Client { address: IpAddr::V4(Ipv4Addr::LOCALHOST), protocol, welcome: true };
-        match self.workers[0].borrow_mut().handle(packet, client, self.clock.now(), reply) {
+        match self.workers[0].borrow_mut().handle(packet, client(protocol), self.clock.now(), reply) {
             Handled::Replied(length) => length,
             _ => panic!("no hit"),
         }
@@ -231,11 +282,16 @@ impl World {
     }
 }
 
+fn client(protocol: Protocol) -> Client {
+    let keepalive = (protocol == Protocol::Tcp).then_some(100);
+    Client { address: IpAddr::V4(Ipv4Addr::LOCALHOST), protocol, welcome: true, keepalive }
+}
+
 /// A query with RD, EDNS and a fixed ID, spelled as given.
 pub(crate) fn packet(question: &str) -> Vec<u8> {
     let (name, rtype) = question.split_once(' ').unwrap();
     let name = ProtoName::from_ascii(name).unwrap();
-    let mut message = Message::new(0x4242, MessageType::Query, OpCode::Query);
+    let mut message = Message::new(ID, MessageType::Query, OpCode::Query);
     message.metadata.recursion_desired = true;
     message.add_query(Query::query(name, ProtoType::from_str(rtype).unwrap()));
     message.set_edns(hickory_proto::op::Edns::new());

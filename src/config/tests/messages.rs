@@ -95,6 +95,7 @@ const CASES: &[(&str, &str)] = &[
         "record-of-a-deeper-zone",
         "[[zone]]\nname = 'a'\nrecords = ['x.b A 10.0.0.1', 'b DS 1 8 2 00']\n[[zone]]\nname = 'b.a'\nforward = ['10.0.0.1']\n",
     ),
+    ("record-of-a-special-name", "[[zone]]\nname = '.'\nrecords = ['x.test A 10.0.0.1']\nforward = ['10.0.0.1']\n"),
     (
         "ptr-uncovered",
         "[[zone]]\nname = 'a'\nptr = true\nrecords = ['x AAAA fd00::1']\n#no root\n[[zone]]\nname = 'ip6.arpa.example'\nforward = ['10.0.0.1']\n",

@@ -14,6 +14,7 @@ use super::address::{self, DNS_PORT};
 use super::fault::{Message, Report};
 use super::file::{self, File};
 use super::keys::{self, Key};
+use super::special;
 use super::text::At;
 use super::{Admin, Cache, Config, Log, LogFormat, LogLevel, Server};
 
@@ -23,9 +24,11 @@ pub(super) fn validate(file: &File, directory: &Path, report: &mut Report<'_>) -
     let admin = admin(&file.admin, &server.listen, report);
     let mut upstreams = upstream::Upstreams::read(&file.upstreams, &server.listen, directory, report);
     let drafts = zone::read(&file.zones, &mut upstreams, directory, report);
+    let private_reverse = file.server.private_reverse == "local";
+    let special = special::zones(drafts.iter().map(|draft| &draft.zone.name), private_reverse);
     if !report.incomplete() {
         upstreams.warn_of_unused(report);
-        reach::warn(&drafts, file.zones.last().map_or(0, |zone| zone.span.start), report);
+        reach::warn(&drafts, &special, file.zones.last().map_or(0, |zone| zone.span.start), report);
     }
     let upstreams = upstreams.into_groups();
     Config {
@@ -34,7 +37,7 @@ pub(super) fn validate(file: &File, directory: &Path, report: &mut Report<'_>) -
         cache: Cache { max_bytes: file.max_bytes },
         log: log(file),
         upstreams,
-        zones: drafts.into_iter().map(|draft| draft.zone).collect(),
+        zones: drafts.into_iter().map(|draft| draft.zone).chain(special).collect(),
     }
 }
 

@@ -5,18 +5,19 @@ use std::net::IpAddr;
 
 use super::zone::Draft;
 use crate::config::fault::{Message, Report, Spot};
-use crate::config::keys;
+use crate::config::{Zone, keys};
 use crate::dns::name::suffixes;
 use crate::dns::{Name, Record, RecordType};
 
 /// Warns; `end` is where a missing zone would be added.
-pub(super) fn warn(drafts: &[Draft], end: usize, report: &mut Report<'_>) {
+pub(super) fn warn(drafts: &[Draft], special: &[Zone], end: usize, report: &mut Report<'_>) {
     if drafts.iter().all(|draft| draft.zone.name != Name::root()) {
         let problem = "there is no zone \".\": names outside the configured zones are answered REFUSED";
         let remedy = "add [[zone]] with name = \".\" and `forward`, if the node is to resolve other names";
         report.warning(end, "zone", Message::new(problem, remedy));
     }
-    let zones = Zones(drafts.iter().map(|draft| (draft.zone.name.wire(), draft)).collect());
+    let all = drafts.iter().map(|draft| &draft.zone).chain(special);
+    let zones = Zones(all.map(|zone| (zone.name.wire(), zone)).collect());
     for draft in drafts {
         records_of_deeper_zones(draft, &zones, report);
         reverse_names(draft, &zones, report);
@@ -25,18 +26,18 @@ pub(super) fn warn(drafts: &[Draft], end: usize, report: &mut Report<'_>) {
 }
 
 /// The zones by name, in wire form: there may be ten thousand.
-struct Zones<'d>(HashMap<&'d [u8], &'d Draft>);
+struct Zones<'d>(HashMap<&'d [u8], &'d Zone>);
 
 impl<'d> Zones<'d> {
     /// The zone that questions for `name` belong to.
-    fn of(&self, name: &Name) -> Option<&'d Draft> {
+    fn of(&self, name: &Name) -> Option<&'d Zone> {
         suffixes(name.wire()).find_map(|suffix| self.0.get(suffix).copied())
     }
 
     /// The same, if that is a zone below `draft`.
-    fn deeper(&self, name: &Name, draft: &Draft) -> Option<&'d Draft> {
+    fn deeper(&self, name: &Name, draft: &Draft) -> Option<&'d Zone> {
         let (found, own) = (self.of(name)?, &draft.zone.name);
-        (found.zone.name != *own && found.zone.name.is_within(own)).then_some(found)
+        (found.name != *own && found.name.is_within(own)).then_some(found)
     }
 }
 
@@ -50,8 +51,13 @@ fn records_of_deeper_zones(draft: &Draft, zones: &Zones<'_>, report: &mut Report
             continue;
         }
         if let Some(deeper) = zones.deeper(&record.owner, draft) {
-            let problem = format!("{} is never asked here: it belongs to the zone {}", record.owner, deeper.zone.name);
-            let message = Message::new(problem, "move the record to that zone");
+            let problem = format!("{} is never asked here: it belongs to the zone {}", record.owner, deeper.name);
+            let message = if deeper.special {
+                let problem = problem + ", which is special: its names stay on the node";
+                Message::new(problem, format!("add a [[zone]] of the name {}, with the record", deeper.name))
+            } else {
+                Message::new(problem, "move the record to that zone")
+            };
             report.warning(*offset, &keys::RECORDS.path(), message);
         }
     }
@@ -92,7 +98,7 @@ fn out_of_reach(draft: &Draft, suffix: &str, zones: &Zones<'_>, owned: &OwnedNam
     }
     let above = name_above(suffix)?;
     if let Some(deeper) = zones.deeper(&above, draft) {
-        let problem = format!("every name it matches belongs to the zone {}", deeper.zone.name);
+        let problem = format!("every name it matches belongs to the zone {}", deeper.name);
         return Some(Message::new(problem, "move the pattern to that zone"));
     }
     let wildcard = owned.wildcard_over(&above)?;

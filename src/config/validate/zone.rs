@@ -12,7 +12,7 @@ use crate::config::keys;
 use crate::config::table;
 use crate::config::text::At;
 use crate::config::{Forward, NextOn, OtherTypes, Zone};
-use crate::dns::{Name, TtlRules};
+use crate::dns::{Name, Rcode, TtlRules};
 
 /// A zone, and where the parts of it were said.
 pub(super) struct Draft {
@@ -60,7 +60,17 @@ fn draft(said: &file::Zone, name: Name, owned: Vec<Owned>, matchers: Vec<Matcher
     let (patterns, suffixes) =
         matchers.into_iter().map(|matcher| (matcher.pattern, (matcher.offset, matcher.suffix))).unzip();
     let other_types = if said.other_types.value == "forward" { OtherTypes::Forward } else { OtherTypes::Nodata };
-    let zone = Zone { name, records, patterns, forward, ttl: said.ttl, ptr: said.ptr.value, other_types };
+    let zone = Zone {
+        name,
+        records,
+        patterns,
+        forward,
+        ttl: said.ttl,
+        ptr: said.ptr.value,
+        other_types,
+        absent: Rcode::NXDOMAIN,
+        special: false,
+    };
     Draft { zone, record_spots, ptr_offset: said.ptr.span.start, suffixes }
 }
 

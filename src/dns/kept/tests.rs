@@ -6,7 +6,7 @@ use hickory_proto::rr::rdata::NULL;
 use hickory_proto::rr::{Name as BuiltName, RData, Record as BuiltRecord, RecordType as BuiltType};
 
 use super::super::query::Query;
-use super::super::response::{Protocol, write_answer};
+use super::super::response::{Terms, write_answer};
 use super::*;
 
 const RULES: TtlRules = TtlRules { min: 0, max: 86_400, negative_max: 3600 };
@@ -51,7 +51,7 @@ fn sent(qname: &str, qtype: &str, kept: &Kept) -> Vec<String> {
     let asked = super::super::query::write_upstream_query(&question(qname, qtype), 9, 1232);
     let query = Query::parse(&asked).unwrap();
     let mut out = vec![0; 65_535];
-    let length = write_answer(&query, &kept.answer, Moment::default(), 0, Protocol::Tcp.size_limit(&query), &mut out);
+    let length = write_answer(&query, &kept.answer, Moment::default(), 0, Terms::up_to(65_535), &mut out);
     let read = Built::from_vec(&out[..length]).unwrap();
     let lines = [&read.answers, &read.authorities, &read.additionals].map(|records| {
         records
@@ -203,6 +203,39 @@ fn failures_are_bare_and_loops_are_malformed() {
     assert!(keep(&question("a.example.", "A"), &looped, false, &Name::root(), RULES, Moment::default()).is_err());
 }
 
+fn is_malformed(reply: &[u8]) -> bool {
+    keep(&question("a.example.", "A"), reply, false, &Name::root(), RULES, Moment::default()).is_err()
+}
+
+#[test]
+fn a_truncated_reply_is_never_kept() {
+    for sections in [[&["a.example. 9 A 10.0.0.1"][..], &[], &[]], [&[], &[SOA], &[]], [&[], &[], &[]]] {
+        let mut reply = upstream("a.example.", "A", ResponseCode::NoError, sections);
+        assert!(!is_malformed(&reply));
+        reply[2] |= 0x02;
+        assert!(is_malformed(&reply));
+    }
+}
+
+#[test]
+fn nxdomain_with_the_data_is_a_contradiction() {
+    let data: [&[&str]; 3] = [&["a.example. 9 A 10.0.0.1"], &[SOA], &[]];
+    assert!(is_malformed(&upstream("a.example.", "A", ResponseCode::NXDomain, data)));
+    let foreign: [&[&str]; 3] = [&["b.example. 9 A 10.0.0.1"], &[SOA], &[]];
+    assert!(!is_malformed(&upstream("a.example.", "A", ResponseCode::NXDomain, foreign)));
+}
+
+#[test]
+fn a_dname_without_its_cname_denies_nothing() {
+    // hickory writes no DNAME: the type of a CNAME is changed under it.
+    let mut reply = upstream("a.example.", "A", ResponseCode::NoError, [&["example. 9 CNAME other."], &[], &[]]);
+    let owner_end = 12 + 11 + 4 + 2;
+    assert_eq!(reply[owner_end..owner_end + 2], [0, 5]);
+    assert!(!is_malformed(&reply));
+    reply[owner_end + 1] = 39;
+    assert!(is_malformed(&reply));
+}
+
 #[test]
 fn ttls_count_down_for_the_client() {
     let kept = kept("a.example.", "A", ResponseCode::NoError, [&["a.example. 90 A 10.0.0.1"], &[], &[]]);
@@ -210,6 +243,6 @@ fn ttls_count_down_for_the_client() {
     let query = Query::parse(&asked).unwrap();
     let mut out = [0; 512];
     let later = Moment::default() + Duration::from_millis(30_900);
-    let length = write_answer(&query, &kept.answer, later, 0, 512, &mut out);
+    let length = write_answer(&query, &kept.answer, later, 0, Terms::up_to(512), &mut out);
     assert_eq!(Built::from_vec(&out[..length]).unwrap().answers[0].ttl, 60);
 }
