@@ -233,6 +233,13 @@ impl<'m> Message<'m> {
                         at += length;
                     }
                 }
+                Field::TypeBitmaps => {
+                    while at < end {
+                        let length = 2 + usize::from(take(at, 2)?[1]);
+                        out.extend_from_slice(take(at, length)?);
+                        at += length;
+                    }
+                }
                 Field::Rest => {
                     out.extend_from_slice(self.bytes.get(at..end).ok_or(Malformed)?);
                     at = end;

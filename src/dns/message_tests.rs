@@ -69,7 +69,9 @@ fn rdata_is_decompressed_by_the_shape_of_its_type() {
 
 #[test]
 fn lengths_within_rdata_lie_within_it() {
-    let good: [(u16, &[u8]); 9] = [
+    let good: [(u16, &[u8]); 11] = [
+        (47, b"\x01a\0\0\x01\x40\x01\x02\0\x80"),
+        (50, b"\x01\0\0\0\0\x01c"),
         (16, b"\x04text\x00\x01a"),
         (13, b"\x03cpu\x02os"),
         (257, b"\x00\x05issueca.example"),
@@ -83,7 +85,9 @@ fn lengths_within_rdata_lie_within_it() {
     for (rtype, rdata) in good {
         assert_eq!(rdata_of(&with_rdata(rtype, rdata)).unwrap(), rdata, "type {rtype}");
     }
-    let bad: [(u16, &[u8]); 10] = [
+    let bad: [(u16, &[u8]); 12] = [
+        (47, b"\x01a\0\0\x20\x40"),
+        (47, b"\x01a\0\0\x01\x40\x01"),
         (16, b""),
         (16, b"\xc8text"),
         (16, b"\x04text\x05cut"),

@@ -12,6 +12,8 @@ pub(super) enum Field {
     Name,
     /// Keys, lengths and values (RFC 9460, section 2.2).
     Parameters,
+    /// Windows, lengths and bits (RFC 4034, section 4.1.2).
+    TypeBitmaps,
     Rest,
 }
 
@@ -19,7 +21,7 @@ pub(super) enum Field {
 /// RFC 3597, section 4), and of others as far as lengths in them, or a least length, can be wrong:
 /// clients trust those.
 pub(super) fn shape(rtype: RecordType) -> &'static [Field] {
-    use Field::{CharacterString, CharacterStrings, Name, Octets, Parameters, Rest};
+    use Field::{CharacterString, CharacterStrings, Name, Octets, Parameters, Rest, TypeBitmaps};
     match rtype {
         RecordType::A => &[Octets(4)],
         RecordType::AAAA => &[Octets(16)],
@@ -39,12 +41,13 @@ pub(super) fn shape(rtype: RecordType) -> &'static [Field] {
         RecordType::SRV => &[Octets(6), Name],
         RecordType::NAPTR => &[Octets(4), CharacterString, CharacterString, CharacterString, Name],
         RecordType::SIG | RecordType::RRSIG => &[Octets(18), Name, Rest],
-        RecordType::NXT | RecordType::NSEC => &[Name, Rest],
+        RecordType::NXT => &[Name, Rest],
+        RecordType::NSEC => &[Name, TypeBitmaps],
         RecordType::TXT | RecordType::SPF => &[CharacterStrings],
         RecordType::HINFO => &[CharacterString, CharacterString],
         RecordType::CAA => &[Octets(1), CharacterString, Rest],
         RecordType::SVCB | RecordType::HTTPS => &[Octets(2), Name, Parameters],
-        RecordType::NSEC3 => &[Octets(4), CharacterString, CharacterString, Rest],
+        RecordType::NSEC3 => &[Octets(4), CharacterString, CharacterString, TypeBitmaps],
         RecordType::NSEC3PARAM => &[Octets(4), CharacterString],
         RecordType::KEY
         | RecordType::DNSKEY

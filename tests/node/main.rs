@@ -10,6 +10,7 @@
 //! | [`process`] | programs: found, started, killed |
 //! | [`harness`] | zerohop: started, scraped, signalled, its log |
 //! | [`peers`] | nsd, unbound, PowerDNS and dnsmasq with generated configurations |
+//! | [`polardns_server`] | PolarDNS, which lies as it is told, from PyPI |
 //! | [`recorder`] | an upstream that notes every packet and answers by script |
 //! | [`client`] | a tiny DNS client |
 //! | [`oracle`] | what a packet deserves, told from its octets |
@@ -25,6 +26,8 @@ mod lifecycle;
 mod metrics;
 mod oracle;
 mod peers;
+mod polardns;
+mod polardns_server;
 mod process;
 mod recorder;
 mod reload;
