@@ -2,7 +2,7 @@
 //! the proof that there is none, and nothing else. All of it is written anew by us.
 
 use super::message::{Header, Malformed, Message, WireName, WireRecord};
-use super::name::suffixes;
+use super::name::{label_count, suffixes};
 use super::query::CLASS_IN;
 use super::stored_answer::{AnswerBuilder, Owner, Section};
 use super::{Moment, Name, Question, Rcode, RecordType, StoredAnswer};
@@ -79,17 +79,19 @@ pub fn keep(
     let verdict = verdict(&message, &chain, rcode, question)?;
     let builder =
         AnswerBuilder::for_question(rcode, question.name()).authentic(authentic && message.header.is_authentic());
-    let mut writer = Writer { message: &message, builder, rdata: Vec::new(), lowest: u32::MAX };
+    let mut writer = Writer { message: &message, builder, rdata: Vec::new(), lowest: u32::MAX, expanding: Vec::new() };
     for link in &chain.links {
         writer.rrset(Section::Answer, &message.owner(link)?, link.rtype, |ttl| rules.bounded(ttl))?;
     }
     match verdict {
         Verdict::Data => {
             writer.rrset(Section::Answer, &chain.last, question.rtype(), |ttl| rules.bounded(ttl))?;
+            writer.proofs(None, |ttl| rules.bounded(ttl))?;
             writer.target_addresses(question, &chain.last, zone, rules)?;
         }
         Verdict::Nodata | Verdict::Nxdomain => writer.denial(&chain.last, rules)?,
-        _ => {}
+        Verdict::Incomplete => writer.proofs(None, |ttl| rules.bounded(ttl))?,
+        Verdict::Lame | Verdict::Failure(_) => {}
     }
     let kept_for = match verdict {
         Verdict::Data => Some(writer.lowest),
@@ -224,6 +226,8 @@ struct Writer<'m> {
     builder: AnswerBuilder,
     rdata: Vec<u8>,
     lowest: u32,
+    /// Signed zones that answered out of a wildcard.
+    expanding: Vec<WireName>,
 }
 
 impl Writer<'_> {
@@ -266,6 +270,12 @@ impl Writer<'_> {
         if matches!(rtype, RecordType::CNAME | RecordType::DNAME | RecordType::SOA) {
             members.truncate(1);
         }
+        if section == Section::Answer {
+            for signature in &signatures {
+                let zone = self.expanding_zone(signature, name)?;
+                self.expanding.extend(zone);
+            }
+        }
         members.append(&mut signatures);
         let lowest = members.iter().map(|record| record.ttl).min().unwrap_or(0);
         members.into_iter().try_for_each(|record| self.push(record, section, bound(lowest)))
@@ -277,7 +287,7 @@ impl Writer<'_> {
         Ok(RecordType::new(u16::from_be_bytes(*code)))
     }
 
-    /// The SOA that bounds the denial, and the NSEC and NSEC3 records of its zone that prove it.
+    /// The SOA that bounds the denial, and the records that prove it.
     /// Their TTL is the lower of SOA TTL and SOA MINIMUM (RFC 2308, section 5), capped.
     fn denial(&mut self, name: &WireName, rules: TtlRules) -> Result<(), Malformed> {
         let message = self.message;
@@ -289,14 +299,32 @@ impl Writer<'_> {
         let minimum = self.read_rdata(&soa)?.last_chunk().map(|field| u32::from_be_bytes(*field)).ok_or(Malformed)?;
         let ttl = soa.ttl.min(minimum).min(rules.negative_max);
         self.rrset(Section::Authority, &apex, RecordType::SOA, |lowest| lowest.min(ttl))?;
+        self.proofs(Some(&apex), |lowest| lowest.min(ttl))
+    }
+
+    /// The zone whose signature this is, if it is one over a wildcard (RFC 4034, section 3.1.3).
+    fn expanding_zone(&mut self, signature: &WireRecord, name: &WireName) -> Result<Option<WireName>, Malformed> {
+        let rdata = self.read_rdata(signature)?;
+        let labels = usize::from(*rdata.get(3).ok_or(Malformed)?);
+        let (zone, _) = WireName::read(rdata.get(18..).ok_or(Malformed)?, 0)?;
+        Ok((labels < label_count(name.wire()) && covers(&zone, name)).then_some(zone))
+    }
+
+    /// The NSEC and NSEC3 records of the zone that denies, and of zones that expanded a wildcard:
+    /// those have to prove that there is nothing closer (RFC 4035, section 3.1.3.3).
+    fn proofs(&mut self, denying: Option<&WireName>, bound: impl Fn(u32) -> u32) -> Result<(), Malformed> {
+        let message = self.message;
         for record in message.section(Section::Authority) {
             let covered = match record.rtype {
                 RecordType::RRSIG => self.covered_type(record)?,
                 other => other,
             };
-            let proves = matches!(covered, RecordType::NSEC | RecordType::NSEC3);
-            if proves && record.class == CLASS_IN && covers(&apex, &message.owner(record)?) {
-                self.push(record, Section::Authority, record.ttl.min(ttl))?;
+            if !matches!(covered, RecordType::NSEC | RecordType::NSEC3) || record.class != CLASS_IN {
+                continue;
+            }
+            let owner = message.owner(record)?;
+            if denying.into_iter().chain(&self.expanding).any(|zone| covers(zone, &owner)) {
+                self.push(record, Section::Authority, bound(record.ttl))?;
             }
         }
         Ok(())

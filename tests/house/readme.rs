@@ -221,10 +221,28 @@ fn the_files_that_documents_link_to_exist() {
         "SECURITY.md",
         "static-pod/README.md",
         "benches/README.md",
+        "docs/clients.md",
     ] {
         for captures in link.captures_iter(&source::read(page)) {
             let path = Path::new(page).parent().unwrap().join(&captures[1]);
             assert!(source::top().join(&path).exists(), "{page} links to {}", path.display());
         }
+    }
+}
+
+#[test]
+fn the_tests_that_documents_name_exist() {
+    let named = regex::Regex::new(r"`(\w+)::(\w+)`").unwrap();
+    let sources: Vec<_> = ["src", "tests"].into_iter().flat_map(source::rust).collect();
+    let page = source::read("docs/clients.md");
+    let mut tests = named.captures_iter(&page).peekable();
+    assert!(tests.peek().is_some(), "docs/clients.md names tests");
+    for captures in tests {
+        let (room, test) = (&captures[1], format!("#[test]\nfn {}()", &captures[2]));
+        // In src/ tests are indented, or in a file of their own below their room's.
+        let here = |path: &Path| path.with_extension("").iter().any(|part| part == room);
+        let has = |text: &str| text.replace("\n    fn ", "\nfn ").contains(&test);
+        let found = sources.iter().any(|(path, text)| here(path) && has(text));
+        assert!(found, "docs/clients.md names {}, which is not there", &captures[0]);
     }
 }

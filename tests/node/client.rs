@@ -48,6 +48,14 @@ impl Ask {
         self
     }
 
+    /// With DO (RFC 3225).
+    pub(crate) fn dnssec(mut self) -> Self {
+        let mut edns = self.message.edns.take().unwrap_or_default();
+        edns.set_dnssec_ok(true);
+        self.message.set_edns(edns);
+        self
+    }
+
     pub(crate) fn edns_version(mut self, version: u8) -> Self {
         let mut edns = Edns::new();
         edns.set_version(version);
@@ -55,9 +63,13 @@ impl Ask {
         self
     }
 
-    pub(crate) fn cookie(mut self) -> Self {
+    pub(crate) fn cookie(self) -> Self {
+        self.option(COOKIE, &[1, 2, 3, 4, 5, 6, 7, 8])
+    }
+
+    pub(crate) fn option(mut self, code: u16, data: &[u8]) -> Self {
         let mut edns = self.message.edns.take().unwrap_or_default();
-        edns.options_mut().insert(EdnsOption::Unknown(COOKIE, vec![1, 2, 3, 4, 5, 6, 7, 8]));
+        edns.options_mut().insert(EdnsOption::Unknown(code, data.to_vec()));
         self.message.set_edns(edns);
         self
     }

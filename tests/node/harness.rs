@@ -38,19 +38,25 @@ impl Zerohop {
 
     /// As [`Self::start`], with these keys in `[server]`.
     pub(crate) fn with_server(server: &str, sections: &str) -> Self {
-        for _ in 0..ATTEMPTS {
-            let (address, admin) = (free_address(), free_address());
-            let directory = tempfile::tempdir().unwrap();
-            let config = directory.path().join("zerohop.toml");
-            std::fs::write(&config, text(address, admin, server, sections)).unwrap();
-            let log = directory.path().join("log");
-            let process = Process::start(zerohop().arg("--config").arg(&config), &log);
-            let mut started = Self { address, admin, process, server: server.to_owned(), directory };
-            if started.is_ready() {
-                return started;
-            }
-        }
-        panic!("no free port in {ATTEMPTS} attempts");
+        (0..ATTEMPTS)
+            .find_map(|_| Self::try_at(free_address(), server, sections))
+            .unwrap_or_else(|| panic!("no free port in {ATTEMPTS} attempts"))
+    }
+
+    /// As [`Self::start`], at an address that nobody else can have.
+    pub(crate) fn at(address: SocketAddr, sections: &str) -> Self {
+        Self::try_at(address, "workers = 2", sections).unwrap_or_else(|| panic!("{address} is taken"))
+    }
+
+    fn try_at(address: SocketAddr, server: &str, sections: &str) -> Option<Self> {
+        let admin = free_address();
+        let directory = tempfile::tempdir().unwrap();
+        let config = directory.path().join("zerohop.toml");
+        std::fs::write(&config, text(address, admin, server, sections)).unwrap();
+        let log = directory.path().join("log");
+        let process = Process::start(zerohop().arg("--config").arg(&config), &log);
+        let mut started = Self { address, admin, process, server: server.to_owned(), directory };
+        started.is_ready().then_some(started)
     }
 
     /// Waits for readiness. `false` when somebody else was faster with the port.

@@ -14,6 +14,7 @@
 //! | [`recorder`] | an upstream that notes every packet and answers by script |
 //! | [`client`] | a tiny DNS client |
 //! | [`oracle`] | what a packet deserves, told from its octets |
+//! | [`stubs`] | the stub clients of real programs, in a network of their own |
 //! | the rest | tests, a file for each subject |
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
@@ -33,7 +34,9 @@ mod reload;
 mod rfc8906;
 mod seeds;
 mod seeds_kubernetes;
+mod stubs;
 mod tcp;
 mod truth;
 mod truth_once;
 mod wait;
+mod wire;

@@ -23,6 +23,15 @@ pub(crate) struct Peer {
 
 /// NSD, authoritative for these zones.
 pub(crate) fn nsd(zones: &[Zone<'_>]) -> Option<Peer> {
+    nsd_with(|directory| zone_files(directory, zones))
+}
+
+/// NSD, authoritative for one zone whose file has its own SOA: one that is signed.
+pub(crate) fn nsd_as_written((name, text): Zone<'_>) -> Option<Peer> {
+    nsd_with(|directory| vec![(name.to_owned(), written(directory, "zone", text))])
+}
+
+fn nsd_with(zone_files: impl Fn(&Path) -> Vec<(String, String)>) -> Option<Peer> {
     let program = find("nsd", "nsd")?;
     Some(start(|directory, address| {
         let (ip, port) = (address.ip(), address.port());
@@ -32,7 +41,7 @@ pub(crate) fn nsd(zones: &[Zone<'_>]) -> Option<Peer> {
              database: \"\"\n zonelistfile: \"{here}/zone.list\"\n xfrdfile: \"{here}/xfrd.state\"\n xfrdir: \"{here}\"\n \
              server-count: 1\nremote-control:\n control-enable: no\n"
         );
-        for (name, file) in zone_files(directory, zones) {
+        for (name, file) in zone_files(directory) {
             config += &format!("zone:\n name: \"{name}\"\n zonefile: \"{file}\"\n");
         }
         let mut command = Command::new(&program);

@@ -48,6 +48,15 @@ impl Recorder {
             let tcp = TcpListener::bind(udp.local_addr().ok()?).ok()?;
             Some((udp, tcp))
         });
+        Self::over(udp, tcp, script)
+    }
+
+    /// As [`Self::scripted`], at an address that nobody else can have.
+    pub(crate) fn at(address: SocketAddr, script: impl FnMut(Asked) + Send + 'static) -> Self {
+        Self::over(UdpSocket::bind(address).unwrap(), TcpListener::bind(address).unwrap(), script)
+    }
+
+    fn over(udp: UdpSocket, tcp: TcpListener, script: impl FnMut(Asked) + Send + 'static) -> Self {
         let address = udp.local_addr().unwrap();
         let names: Arc<Mutex<Vec<String>>> = Arc::default();
         let heard = Arc::clone(&names);

@@ -12,7 +12,7 @@ use super::recorder::{Asked, Recorder};
 use super::wait::until;
 
 /// Everything goes to this upstream.
-fn forwarding_to(upstream: &Recorder) -> Zerohop {
+pub(super) fn forwarding_to(upstream: &Recorder) -> Zerohop {
     let address = upstream.address;
     Zerohop::start(&format!("[[zone]]\nname = \".\"\nforward = [\"{address}\"]\nmin-ttl = 60\nnegative-max-ttl = 50"))
 }
@@ -65,7 +65,7 @@ fn ttl_0_is_never_cached() {
 }
 
 /// One question for each way in which an answer can come about, with what it comes to.
-fn every_outcome() -> Vec<(Ask, ResponseCode)> {
+pub(super) fn every_outcome() -> Vec<(Ask, ResponseCode)> {
     use ResponseCode::{NXDomain, NoError, NotImp, Refused, ServFail};
     let table = [
         ("hElLo.OwN.Example.", A, NoError),
@@ -90,7 +90,7 @@ fn every_outcome() -> Vec<(Ask, ResponseCode)> {
 }
 
 /// A server with all of those outcomes, and an upstream that adds options of its own.
-fn all_outcomes() -> (Recorder, Zerohop) {
+pub(super) fn all_outcomes() -> (Recorder, Zerohop) {
     let upstream = Recorder::scripted(|asked| {
         let mut reply = asked.reply();
         match asked.name().as_str() {

@@ -13,13 +13,18 @@ pub(crate) fn now() -> Instant {
 }
 
 /// Looks until there is something to see, and fails after [`PATIENCE`].
-pub(crate) fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let deadline = now() + PATIENCE;
+pub(crate) fn until<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
+    until_within(PATIENCE, what, look)
+}
+
+/// As [`until`], for what is known to take longer.
+pub(crate) fn until_within<T>(patience: Duration, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let deadline = now() + patience;
     loop {
         if let Some(seen) = look() {
             return seen;
         }
-        assert!(now() < deadline, "waited {PATIENCE:?} in vain for {what}");
+        assert!(now() < deadline, "waited {patience:?} in vain for {what}");
         std::thread::park_timeout(PAUSE);
     }
 }

@@ -2,6 +2,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use hickory_proto::op::{Message as Built, MessageType, OpCode, Query as BuiltQuery, ResponseCode};
+use hickory_proto::rr::rdata::NULL;
 use hickory_proto::rr::{Name as BuiltName, RData, Record as BuiltRecord, RecordType as BuiltType};
 
 use super::super::query::Query;
@@ -87,6 +88,42 @@ fn a_chain_is_written_in_walk_order_with_each_rrset_at_its_lowest_ttl() {
             "c.example. 80 IN A 10.0.0.2"
         ]
     );
+}
+
+/// An RRSIG of example. over a type (RFC 4034, section 3.1), whose owner has so many labels.
+fn signature(owner: &str, covered: u16, labels: u8) -> BuiltRecord {
+    let mut rdata = covered.to_be_bytes().to_vec();
+    rdata.extend([13, labels]);
+    rdata.extend([0; 14]);
+    rdata.extend(b"\x07example\x00signature");
+    let data = RData::Unknown { code: BuiltType::Unknown(46), rdata: NULL::with(rdata) };
+    BuiltRecord::from_rdata(BuiltName::from_str(owner).unwrap(), 300, data)
+}
+
+/// An NSEC record whose data nobody here looks into.
+fn nsec(owner: &str) -> BuiltRecord {
+    let data = RData::Unknown { code: BuiltType::Unknown(47), rdata: NULL::with(vec![0, 0, 1, 0x40]) };
+    BuiltRecord::from_rdata(BuiltName::from_str(owner).unwrap(), 200, data)
+}
+
+#[test]
+fn the_proof_that_a_wildcard_was_due_comes_along() {
+    // Two labels are signed: the first name comes out of *.b.example., the second is there itself.
+    for (owner, proofs) in [("a.b.example.", 2), ("b.example.", 0)] {
+        let mut message = Built::from_vec(&upstream(
+            owner,
+            "A",
+            ResponseCode::NoError,
+            [&[&format!("{owner} 300 A 10.0.0.1")], &[], &[]],
+        ))
+        .unwrap();
+        message.add_answer(signature(owner, 1, 2));
+        message.add_authorities([nsec("b.example."), signature("b.example.", 47, 2), nsec("elsewhere.")]);
+        let reply = message.to_vec().unwrap();
+        let kept = keep(&question(owner, "A"), &reply, false, &Name::root(), RULES, Moment::default()).unwrap();
+        assert_eq!(sent(owner, "A", &kept).len(), 2 + proofs, "{owner}");
+        assert_eq!(kept.lifetime, Some(if proofs == 0 { 300 } else { 200 }), "{owner}");
+    }
 }
 
 #[test]
