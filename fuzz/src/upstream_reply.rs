@@ -63,6 +63,10 @@ pub fn check(data: &[u8]) {
             assert!(ours.section(2).all(|record| matches!(record.rtype, 6 | 46 | 47 | 50)));
             assert!(ours.section(2).filter(|record| record.rtype == 6).count() <= 1);
             assert_eq!(ours.section(3).count(), 0);
+            // RFC 2308, section 5: a denial lasts as long as the MINIMUM of its SOA, at most.
+            let soa = ours.section(2).find(|record| record.rtype == 6);
+            let longest = soa.and_then(|soa| soa.rdata.last_chunk()).map_or(5, |field| u32::from_be_bytes(*field));
+            assert!(ours.section(2).all(|record| record.ttl <= longest) && kept.lifetime <= Some(longest));
         }
         Verdict::Incomplete | Verdict::Lame | Verdict::Failure(_) => assert_eq!(kept.lifetime, None),
     }
