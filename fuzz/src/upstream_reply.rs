@@ -73,6 +73,7 @@ pub fn check(data: &[u8]) {
     for record in ours.section(3) {
         assert!(matches!(record.rtype, 1 | 28) && record.owner.to_ascii_lowercase().ends_with(zone.wire()));
     }
+    assert!(kept.lifetime.is_none() || reply[2] & 0x02 == 0, "a part is kept for the whole");
     let lowest = ours.records.iter().map(|record| record.ttl).min();
     if let (Some(lifetime), Some(lowest)) = (kept.lifetime, lowest) {
         assert!(lifetime > 0 && lifetime <= lowest, "kept {lifetime} s, with a record of {lowest} s");

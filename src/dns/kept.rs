@@ -46,7 +46,8 @@ pub struct Kept {
     pub lifetime: Option<u32>,
 }
 
-/// Reduces `reply`, whose ID and question have been matched and which is not truncated.
+/// Reduces `reply`, whose ID and question have been matched. One that is cut even over TCP is passed
+/// on for what it has, and not cached.
 ///
 /// `authentic` says whether its AD bit is believed; `zone` is the configured zone that was asked
 /// for the name, which bounds whose addresses may come along.
@@ -88,7 +89,8 @@ pub fn keep(
         Verdict::Nodata | Verdict::Nxdomain => Some(writer.lowest.min(rules.negative_max)),
         Verdict::Incomplete | Verdict::Lame | Verdict::Failure(_) => None,
     };
-    Ok(Kept { answer: writer.builder.finish(Some(now)), verdict, lifetime: kept_for.filter(|&seconds| seconds > 0) })
+    let lifetime = kept_for.filter(|&seconds| seconds > 0 && !message.header.is_truncated());
+    Ok(Kept { answer: writer.builder.finish(Some(now)), verdict, lifetime })
 }
 
 impl TtlRules {

@@ -28,7 +28,7 @@ pub(super) async fn ask(server: SocketAddr, question: &Question) -> Result<Vec<u
         };
         let mut message = vec![0; usize::from(length)];
         stream.read_exact(&mut message).await?;
-        // TC has no meaning over TCP; what is there is all there is.
+        // TC over TCP: what is there is all there is.
         if classify(&message, id, question) != Match::Foreign {
             return Ok(message);
         }

@@ -137,6 +137,17 @@ fn ttl_rules_never_lift_zero() {
 }
 
 #[test]
+fn what_is_cut_is_for_one_use() {
+    let mut reply = upstream("a.example.", "A", ResponseCode::NoError, [&["a.example. 60 A 10.0.0.1"], &[], &[]]);
+    let lifetime = |reply: &[u8]| {
+        keep(&question("a.example.", "A"), reply, false, &Name::root(), RULES, Moment::default()).unwrap().lifetime
+    };
+    assert_eq!(lifetime(&reply), Some(60));
+    reply[2] |= 0x02;
+    assert_eq!(lifetime(&reply), None);
+}
+
+#[test]
 fn only_addresses_of_targets_within_the_zone_come_along() {
     let sections: [&[&str]; 3] = [
         &["_s._tcp.svc.example. 60 SRV 1 2 3 in.svc.example.", "_s._tcp.svc.example. 60 SRV 1 2 3 out.elsewhere."],
