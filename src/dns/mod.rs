@@ -12,6 +12,8 @@ pub mod message;
 pub mod moment;
 pub mod name;
 mod presentation;
+#[cfg(test)]
+mod properties;
 pub mod query;
 pub mod rcode;
 mod rdata_shape;

@@ -206,7 +206,7 @@ impl AnswerBuilder {
         }
         self.ttls.push(ttl_at);
         self.answer.counts[section as usize] += 1;
-        self.extend_run(section, rtype, start);
+        self.extend_run(section, rtype, start, usize::from(ttl_at));
         if let Some(target) = target_name(rtype, rdata) {
             self.remember(rdata_at + target, &rdata[target..], rdata.len() - target);
         }
@@ -271,15 +271,23 @@ impl AnswerBuilder {
         }
     }
 
-    fn extend_run(&mut self, section: Section, rtype: RecordType, start: usize) {
+    fn extend_run(&mut self, section: Section, rtype: RecordType, start: usize, ttl_at: usize) {
         let length = self.body.len() - start;
+        let owner_and_type = &self.body[start..ttl_at];
         if section != Section::Answer || !matches!(rtype, RecordType::A | RecordType::AAAA) {
             return;
         }
         match &mut self.run {
             None => self.run = Some(Rotating { start, record_length: length, count: 1 }),
-            // Only records of one length can change places without moving anything else.
-            Some(run) if run.record_length == length && run.start + run.count * length == start => run.count += 1,
+            // Only records that begin alike can change places without moving anything else: a long
+            // owner and an A make the octets of a pointer and an AAAA.
+            Some(run)
+                if run.record_length == length
+                    && run.start + run.count * length == start
+                    && self.body[run.start..].starts_with(owner_and_type) =>
+            {
+                run.count += 1;
+            }
             Some(_) => {}
         }
     }
@@ -338,6 +346,13 @@ mod tests {
         }
         let run = builder.finish(None).rotating.unwrap();
         assert_eq!((run.start, run.record_length, run.count), (14, 16, 3));
+        // Eleven octets of label and a pointer to the rest make up for what an A is shorter.
+        let owner = [b"\x0babcdefghijk", QNAME].concat();
+        let mut mixed = AnswerBuilder::for_question(Rcode::NOERROR, QNAME);
+        mixed.push(Section::Answer, Owner::Name(&owner), RecordType::A, 5, &[10, 0, 0, 1]).unwrap();
+        mixed.push(Section::Answer, Owner::Name(&owner), RecordType::AAAA, 5, &[0; 16]).unwrap();
+        assert_eq!(mixed.body.len(), 2 * 28);
+        assert!(mixed.finish(None).rotating.is_none());
         let mut single = AnswerBuilder::new(Rcode::NOERROR);
         single.push(Section::Answer, Owner::Question, RecordType::A, 5, &[10, 0, 0, 1]).unwrap();
         assert!(single.finish(None).rotating.is_none());
