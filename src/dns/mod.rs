@@ -22,6 +22,7 @@ pub mod record;
 pub mod record_type;
 pub mod response;
 pub mod stored_answer;
+pub mod stream_query;
 pub mod zone_text;
 
 pub use kept::TtlRules;

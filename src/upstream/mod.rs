@@ -4,7 +4,7 @@ mod group;
 pub mod matching;
 mod resolv_conf;
 mod sockets;
-mod tcp;
+mod stream;
 mod udp;
 
 use std::fmt;

@@ -8,23 +8,26 @@ use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 
+use super::stream::{self, Pool};
 use super::udp::Ports;
-use super::{Exchange, Exchanged, Server, Transport, tcp};
+use super::{Exchange, Exchanged, Server, Transport};
 use crate::dns::{Protocol, Question};
 
-/// TCP connections to all servers at once; more wait for one to end, so that descriptors are left
-/// for clients whatever upstreams do.
+/// Connections to all servers at once; more wait for one to end, so that descriptors are left for
+/// clients whatever upstreams do.
 const MAX_CONNECTIONS: usize = 128;
 
 /// Exchanges over real sockets. Lives on one worker's thread, with its runtime.
 pub struct Sockets {
     udp: RefCell<HashMap<SocketAddr, Rc<Ports>>>,
-    connections: Semaphore,
+    streams: RefCell<HashMap<SocketAddr, Rc<Pool>>>,
+    permits: Arc<Semaphore>,
 }
 
 impl Default for Sockets {
     fn default() -> Self {
-        Self { udp: RefCell::default(), connections: Semaphore::new(MAX_CONNECTIONS) }
+        let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        Self { udp: RefCell::default(), streams: RefCell::default(), permits }
     }
 }
 
@@ -33,9 +36,19 @@ impl Sockets {
         Rc::clone(self.udp.borrow_mut().entry(address).or_insert_with(|| Rc::new(Ports::new(address))))
     }
 
+    fn pool(&self, address: SocketAddr) -> Rc<Pool> {
+        let mut pools = self.streams.borrow_mut();
+        if self.permits.available_permits() == 0 {
+            pools.values().for_each(|pool| pool.close_idle());
+        }
+        let new = || Rc::new(Pool::new(stream::tcp(address, Arc::clone(&self.permits)), false));
+        Rc::clone(pools.entry(address).or_insert_with(new))
+    }
+
     /// Closes the sockets of servers that are in no group any more.
     pub fn keep_only(&self, is_used: impl Fn(SocketAddr) -> bool) {
         self.udp.borrow_mut().retain(|address, _| is_used(*address));
+        self.streams.borrow_mut().retain(|address, _| is_used(*address));
     }
 }
 
@@ -48,9 +61,7 @@ impl Exchange for Sockets {
                     return Ok(reply);
                 }
             }
-            // Never closed: this waits, and the caller's budget ends that.
-            let _permit = self.connections.acquire().await;
-            tcp::ask(server.address, question, || server.series.sent(Protocol::Tcp)).await
+            self.pool(server.address).ask(question, || server.series.sent(Protocol::Tcp)).await
         })
     }
 }

@@ -34,6 +34,7 @@ mod reload;
 mod rfc8906;
 mod seeds;
 mod seeds_kubernetes;
+mod streams;
 mod stubs;
 mod tcp;
 mod truth;
