@@ -7,12 +7,12 @@ use std::sync::Arc;
 use foldhash::quality::FixedState;
 use rand::RngExt;
 
-use crate::config::{self, Config, Forward, Transport, UpstreamServer};
+use crate::config::{self, Config, Forward, UpstreamServer};
 use crate::dns::Name;
 use crate::forward::Plan;
 use crate::handler::Tables;
 use crate::metrics::Registry;
-use crate::upstream::{Group, Server};
+use crate::upstream::{Group, Server, Tls, Transport};
 use crate::zone::{Unfit, ZoneTable};
 
 use super::nameservers::Nameservers;
@@ -89,20 +89,34 @@ pub fn secret_name() -> Name {
 
 fn group(upstream: &config::Upstream, nameservers: &Nameservers, registry: &Registry) -> Arc<Group> {
     let server = |transport, address: SocketAddr| {
-        let trusted = upstream.trust_ad.unwrap_or_else(|| address.ip().is_loopback());
-        let label = match transport {
-            Transport::Udp => address.to_string(),
-            Transport::Tcp => format!("tcp://{address}"),
-        };
+        let is_safe = address.ip().is_loopback() || matches!(transport, Transport::Tls(_));
+        let trusted = upstream.trust_ad.unwrap_or(is_safe);
+        let label = transport.at(address);
         Arc::new(Server { address, transport, trusted, series: registry.server(&upstream.name, &label) })
     };
-    let servers = upstream.servers.iter().flat_map(|source| match source {
-        UpstreamServer::Address { transport, address } => vec![server(*transport, *address)],
-        UpstreamServer::ResolvConf(path) => {
-            nameservers.of(path).iter().map(|&address| server(Transport::Udp, address)).collect()
+    let servers = upstream.servers.iter().flat_map(|source| -> Vec<Arc<Server>> {
+        match source {
+            UpstreamServer::Address { transport, address } => {
+                transport_to(transport, upstream).into_iter().map(|transport| server(transport, *address)).collect()
+            }
+            UpstreamServer::ResolvConf(path) => {
+                nameservers.of(path).iter().map(|&address| server(Transport::Udp, address)).collect()
+            }
         }
     });
     Arc::new(Group::new(upstream.name.clone(), servers.collect(), upstream.policy))
+}
+
+/// `None` for TLS of an upstream that has no way to trust anybody, which no configuration is without
+/// fault.
+fn transport_to(said: &config::Transport, upstream: &config::Upstream) -> Option<Transport> {
+    Some(match said {
+        config::Transport::Udp => Transport::Udp,
+        config::Transport::Tcp => Transport::Tcp,
+        config::Transport::Tls(name) => {
+            Transport::Tls(Arc::new(Tls::new(name.clone(), Arc::clone(upstream.tls.as_ref()?))))
+        }
+    })
 }
 
 /// A number that differs whenever a zone's answers may differ: by its name, whom it asks and in
@@ -113,7 +127,7 @@ fn identity(zone: &config::Zone, forward: &Forward, groups: &[Arc<Group>]) -> u6
     for group in forward.groups.iter().filter_map(|&index| groups.get(index)) {
         group.name.hash(&mut hasher);
         for server in &group.servers {
-            (server.transport, server.address, server.trusted).hash(&mut hasher);
+            (server.to_string(), server.trusted).hash(&mut hasher);
         }
     }
     forward.next_on.hash(&mut hasher);

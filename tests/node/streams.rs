@@ -14,7 +14,7 @@ use super::wait::PATIENCE;
 const WORKERS: usize = 2;
 /// Connections to one server that a worker may have.
 const CONNECTIONS: usize = 4;
-const QUESTIONS: usize = 500;
+pub(crate) const QUESTIONS: usize = 500;
 
 fn zerohop(server: &str) -> Zerohop {
     Zerohop::with_server(&format!("workers = {WORKERS}"), &format!("[[zone]]\nname = \".\"\nforward = [\"{server}\"]"))
@@ -22,7 +22,7 @@ fn zerohop(server: &str) -> Zerohop {
 
 /// Asks for as many names at once, from several ports so that both workers get some, and checks
 /// every answer.
-fn ask_at_once(zerohop: &Zerohop) {
+pub(crate) fn ask_at_once(zerohop: &Zerohop) {
     let sockets: Vec<UdpSocket> = (0..20).map(|_| UdpSocket::bind("127.0.0.1:0").unwrap()).collect();
     let questions: Vec<Ask> = (0..QUESTIONS).map(|number| Ask::new(&format!("n{number}.example."), A)).collect();
     for (question, socket) in questions.iter().zip(sockets.iter().cycle()) {

@@ -4,6 +4,7 @@
 mod pattern;
 mod reach;
 mod records;
+mod tls;
 mod upstream;
 mod zone;
 

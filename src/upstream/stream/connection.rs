@@ -4,10 +4,13 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::future::Future;
 use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rand::RngExt;
@@ -15,7 +18,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader, R
 use tokio::sync::{Notify, OwnedSemaphorePermit, oneshot, watch};
 use tokio::time::{Instant, timeout};
 
-use super::Failure;
+use super::{Failure, Tls};
 use crate::dns::Question;
 use crate::dns::stream_query::{idle_limit, write_stream_query};
 use crate::upstream::matching::{Match, classify};
@@ -46,6 +49,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Stream for S {}
 pub(crate) struct Opened {
     pub(crate) stream: Box<dyn Stream>,
     pub(crate) permit: Option<OwnedSemaphorePermit>,
+    /// For one over TLS, to judge its errors.
+    pub(crate) tls: Option<(SocketAddr, Arc<Tls>)>,
 }
 
 /// What comes of opening a connection.
@@ -194,25 +199,27 @@ impl Connection {
 
     async fn serve(&self, opening: Opening) {
         let opened = timeout(OPENING, opening).await;
-        let Opened { stream, permit: _permit } = match opened.unwrap_or(Err(Failure::Network(ErrorKind::TimedOut))) {
+        let opened = opened.unwrap_or(Err(Failure::Network(ErrorKind::TimedOut)));
+        let Opened { stream, permit: _permit, tls } = match opened {
             Ok(opened) => opened,
             Err(failure) => return self.end(failure),
         };
         self.quiet_since.set(Instant::now());
         self.state.send_replace(State::Open);
         let (reader, mut writer) = split(stream);
-        // However it ends, what has not been answered may be asked again elsewhere.
-        let mut reading = std::pin::pin!(self.read(reader));
-        tokio::select! {
-            _ = &mut reading => {}
+        let mut reading = std::pin::pin!(self.read(reader, tls.as_ref()));
+        let broken = tokio::select! {
+            read = &mut reading => read.err(),
             _ = self.write(&mut writer) => {
                 // What it said before it hung up is still to be read.
                 self.retires.set(Instant::now());
-                let _ = timeout(CLOSING, reading).await;
+                timeout(CLOSING, reading).await.ok().and_then(Result::err)
             }
-            () = self.idle() => {}
-        }
-        self.end(Failure::Lost { answered: self.answered.get() });
+            () = self.idle() => None,
+        };
+        let refused = broken.zip(tls.as_ref()).and_then(|(error, (server, tls))| tls.failure(*server, &error));
+        // However else it ends, what has not been answered may be asked again elsewhere.
+        self.end(refused.unwrap_or(Failure::Lost { answered: self.answered.get() }));
         let _ = timeout(CLOSING, writer.shutdown()).await;
     }
 
@@ -224,13 +231,21 @@ impl Connection {
         }
     }
 
-    async fn read(&self, reader: ReadHalf<Box<dyn Stream>>) -> io::Result<()> {
+    /// Reads until it cannot any more.
+    async fn read(
+        &self,
+        reader: ReadHalf<Box<dyn Stream>>,
+        tls: Option<&(SocketAddr, Arc<Tls>)>,
+    ) -> io::Result<Infallible> {
         let mut reader = BufReader::with_capacity(READ_BUFFER, reader);
         loop {
             let length = reader.read_u16().await?;
             let mut message = vec![0; usize::from(length)];
             reader.read_exact(&mut message).await?;
             self.deliver(message);
+            if let Some((server, tls)) = tls.filter(|_| self.answered.get() == 1) {
+                tls.works(*server);
+            }
         }
     }
 

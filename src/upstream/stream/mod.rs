@@ -4,9 +4,11 @@ mod connection;
 mod pool;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 use std::io;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use tokio::net::TcpStream;
@@ -15,12 +17,16 @@ use tokio::sync::Semaphore;
 use super::ExchangeError;
 use connection::{Opened, Opening};
 pub(super) use pool::Pool;
+pub use tls::Tls;
+pub(super) use tls::tls;
 
 /// Why a connection gave no reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Failure {
     /// It could not be opened.
     Network(io::ErrorKind),
+    /// There is no TLS with the server, and this is why.
+    Tls(Rc<str>),
     /// It was open and has ended, after so many replies.
     Lost { answered: u32 },
     /// We ended it, for others to be opened.
@@ -34,7 +40,7 @@ pub(super) fn tcp(server: SocketAddr, permits: Arc<Semaphore>) -> impl Fn() -> O
         Box::pin(async move {
             let permit = permits.acquire_owned().await.ok();
             let stream = open(server).await.map_err(|error| Failure::Network(error.kind()))?;
-            Ok(Opened { stream: Box::new(stream), permit })
+            Ok(Opened { stream: Box::new(stream), permit, tls: None })
         })
     }
 }
@@ -49,6 +55,7 @@ impl From<Failure> for ExchangeError {
     fn from(failure: Failure) -> Self {
         match failure {
             Failure::Network(kind) => Self::Network(kind.into()),
+            Failure::Tls(cause) => Self::Tls(cause.to_string()),
             Failure::Lost { .. } | Failure::Dismissed => Self::Closed,
         }
     }

@@ -34,7 +34,7 @@ fn pool() -> (Rc<Pool>, UnboundedReceiver<DuplexStream>) {
 fn opening(accept: &UnboundedSender<DuplexStream>) -> Opening {
     let (near, far) = duplex(PIPE);
     accept.send(far).unwrap();
-    Box::pin(async move { Ok(Opened { stream: Box::new(near), permit: None }) })
+    Box::pin(async move { Ok(Opened { stream: Box::new(near), permit: None, tls: None }) })
 }
 
 /// The next query of a connection; `None` at its end.
