@@ -3,6 +3,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
@@ -23,6 +24,10 @@ const LOSSES: u32 = 2;
 /// How often if the connections that lost it have answered others: the server is alive.
 const LOSSES_ALIVE: u32 = 6;
 
+/// How long a server that is not who it must be is not tried again: a handshake costs both sides
+/// more than an answer.
+const DISTRUST: Duration = Duration::from_secs(1);
+
 /// The connections to one server.
 pub(crate) struct Pool {
     connect: Box<dyn Fn() -> Opening>,
@@ -31,6 +36,8 @@ pub(crate) struct Pool {
     /// After how many replies, at least, the server last closed a connection with questions on it,
     /// and when.
     lost: Cell<Option<(u32, Instant)>>,
+    /// Why there was no TLS with the server, and when.
+    distrusted: RefCell<Option<(Rc<str>, Instant)>>,
     /// A connection has ended.
     ended: Rc<Notify>,
 }
@@ -43,6 +50,7 @@ impl Pool {
             padded,
             connections: RefCell::default(),
             lost: Cell::default(),
+            distrusted: RefCell::default(),
             ended: Rc::default(),
         }
     }
@@ -50,6 +58,11 @@ impl Pool {
     /// Asks and waits for as long as the caller does. `sent` is told each time that the question is
     /// on its way.
     pub(crate) async fn ask(&self, question: &Question, sent: impl Fn()) -> Result<Vec<u8>, ExchangeError> {
+        if let Some((cause, at)) = &*self.distrusted.borrow()
+            && at.elapsed() < DISTRUST
+        {
+            return Err(Failure::Tls(Rc::clone(cause)).into());
+        }
         let mut losses = 0;
         loop {
             match self.place().await.ask(question, &sent).await {
@@ -61,7 +74,12 @@ impl Pool {
                     }
                 }
                 Err(Failure::Dismissed) if losses < LOSSES => losses += 1,
-                Err(failure) => return Err(failure.into()),
+                Err(failure) => {
+                    if let Failure::Tls(cause) = &failure {
+                        *self.distrusted.borrow_mut() = Some((Rc::clone(cause), Instant::now()));
+                    }
+                    return Err(failure.into());
+                }
             }
         }
     }

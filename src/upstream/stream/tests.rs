@@ -162,6 +162,25 @@ fn a_connection_that_cannot_be_opened_is_an_error_for_all_who_wait() {
     });
 }
 
+#[test]
+fn a_server_that_is_not_trusted_is_tried_once_a_second() {
+    local(async {
+        let tries = Rc::new(Cell::new(0));
+        let counted = Rc::clone(&tries);
+        let distrusted = move || -> Opening {
+            counted.set(counted.get() + 1);
+            Box::pin(async { Err(Failure::Tls("a stranger".into())) })
+        };
+        let pool = Pool::new(distrusted, true);
+        for _ in 0..30 {
+            let refused = pool.ask(&question(1), || ()).await;
+            assert!(matches!(refused, Err(ExchangeError::Tls(cause)) if cause == "a stranger"));
+            advance(Duration::from_millis(100)).await;
+        }
+        assert_eq!(tries.get(), 3);
+    });
+}
+
 /// How long a connection stays after a reply with this word on it.
 async fn life_after(keepalive: Option<u16>) -> Duration {
     let (pool, mut accepted) = pool();

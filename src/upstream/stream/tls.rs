@@ -13,6 +13,9 @@ use tokio_rustls::TlsConnector;
 use super::connection::{Opened, Opening};
 use super::{Failure, open};
 
+/// Seconds of a day.
+const DAY: u64 = 86_400;
+
 /// One server over TLS, shared by all workers, which so resume each other's sessions.
 pub struct Tls {
     name: ServerName<'static>,
@@ -71,6 +74,13 @@ impl Tls {
             Error::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature) => {
                 "its certificate is signed by nobody that is trusted; `ca` names a file of those who are".to_owned()
             }
+            Error::InvalidCertificate(CertificateError::ExpiredContext { time, not_after }) => {
+                format!("its certificate expired {}, if the clock is right", ago(time.as_secs(), not_after.as_secs()))
+            }
+            Error::InvalidCertificate(CertificateError::NotValidYetContext { time, not_before }) => {
+                let in_days = not_before.as_secs().saturating_sub(time.as_secs()).div_ceil(DAY);
+                format!("its certificate becomes valid in {in_days} days, if the clock is right")
+            }
             Error::InvalidCertificate(error) => format!("its certificate is not accepted: {error}"),
             Error::AlertReceived(AlertDescription::CertificateRequired) => {
                 "it wants a certificate of ours; `certificate` and `key` name the files".to_owned()
@@ -78,6 +88,13 @@ impl Tls {
             Error::AlertReceived(alert) => format!("it turned us down: {alert:?}"),
             error => format!("no TLS with it: {error}"),
         }
+    }
+}
+
+fn ago(now: u64, then: u64) -> String {
+    match now.saturating_sub(then) / DAY {
+        0 => "within the last day".to_owned(),
+        days => format!("{days} days ago"),
     }
 }
 
@@ -106,5 +123,69 @@ pub(in crate::upstream) fn tls(server: SocketAddr, tls: Arc<Tls>, permits: Arc<S
             let stream = connected.map_err(|error| tls.failure(server, &error).unwrap_or_else(|| network(error)))?;
             Ok(Opened { stream: Box::new(stream), permit, tls: Some((server, tls)) })
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use rustls::RootCertStore;
+    use rustls::pki_types::UnixTime;
+
+    use super::*;
+
+    fn tls(name: &'static str) -> Tls {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+        let config = builder.with_root_certificates(RootCertStore::empty()).with_no_client_auth();
+        Tls::new(ServerName::try_from(name).unwrap(), Arc::new(config))
+    }
+
+    fn said(error: Error) -> String {
+        let tls = tls("dns.b.example");
+        let address = "10.3.0.53:853".parse().unwrap();
+        let wrapped = io::Error::new(io::ErrorKind::InvalidData, error);
+        match tls.failure(address, &wrapped) {
+            Some(Failure::Tls(cause)) => cause.to_string(),
+            other => format!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn causes_are_said_plainly() {
+        let at = |day: u64| UnixTime::since_unix_epoch(Duration::from_secs(day * DAY));
+        let expected = ServerName::try_from("dns.b.example").unwrap();
+        let presented = vec!["DnsName(\"*.c.example\")".to_owned(), "IpAddress(10.0.0.1)".to_owned(), "odd".to_owned()];
+        let wrong_name = |presented| CertificateError::NotValidForNameContext { expected: expected.clone(), presented };
+        for (error, cause) in [
+            (wrong_name(presented), "its certificate is for *.c.example, 10.0.0.1, odd, not for dns.b.example"),
+            (wrong_name(Vec::new()), "its certificate is for no name at all, not for dns.b.example"),
+            (
+                CertificateError::ExpiredContext { time: at(10), not_after: at(7) },
+                "its certificate expired 3 days ago, if the clock is right",
+            ),
+            (
+                CertificateError::ExpiredContext { time: at(10), not_after: at(10) },
+                "its certificate expired within the last day, if the clock is right",
+            ),
+            (
+                CertificateError::NotValidYetContext { time: at(0), not_before: at(2) },
+                "its certificate becomes valid in 2 days, if the clock is right",
+            ),
+            (CertificateError::BadEncoding, "its certificate is not accepted: BadEncoding"),
+        ] {
+            assert_eq!(said(Error::InvalidCertificate(error)), cause);
+        }
+        let alert = Error::AlertReceived(AlertDescription::UnknownCA);
+        assert_eq!(said(alert), "it turned us down: UnknownCA");
+    }
+
+    #[test]
+    fn an_error_of_the_network_is_none_of_tls() {
+        let server = "10.3.0.53:853".parse().unwrap();
+        let tls = tls("10.3.0.53");
+        assert_eq!(tls.failure(server, &io::ErrorKind::ConnectionReset.into()), None);
+        assert_eq!(tls.shown(server), "tls://10.3.0.53:853");
     }
 }
