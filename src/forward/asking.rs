@@ -68,6 +68,39 @@ impl Forwarder {
             if none_may_help || next.is_none() && running.is_empty() {
                 return Outcome::Failure(failure.unwrap_or(Failure::TimedOut));
             }
+            // A timer, were it due at once, would ring a millisecond late.
+            if let Some(index) = next.filter(|_| next_send <= Instant::now()) {
+                let now = self.clock.now();
+                let waited = now.since(candidates[index].sent);
+                if candidates[index].sends > 0 && waited < LOST {
+                    next_send = Instant::now() + (LOST - waited);
+                    continue;
+                }
+                if let Cause::Lateness { of, since } = cause {
+                    // A server that answers others is late and not gone: a hedge. One that is silent
+                    // may be gone: a failover, which costs nothing.
+                    let health = &candidates[of].server.health;
+                    let lost = now.since(since) >= LOST;
+                    if health.heard_since(since) && !lost && !group.hedges.take() {
+                        next_send = Instant::now() + health.patience();
+                        continue;
+                    }
+                    candidates[index].server.series.hedged(of == index);
+                }
+                let candidate = &mut candidates[index];
+                let server = Arc::clone(&candidate.server);
+                if candidate.sends == 0 {
+                    server.health.sent(now);
+                }
+                next_send = Instant::now() + server.health.patience() * (1 << candidate.sends);
+                cause = Cause::Lateness { of: index, since: now };
+                (candidate.sends, candidate.sent) = (candidate.sends + 1, now);
+                if candidate.sends == MAX_DATAGRAMS && server.transport == Transport::Udp {
+                    running.push(self.attempt(index, Arc::clone(&server), Way::Stream, group, plan, question));
+                }
+                running.push(self.attempt(index, server, Way::Usual, group, plan, question));
+                continue;
+            }
             tokio::select! {
                 biased;
                 Some((index, outcome)) = running.next(), if !running.is_empty() => match outcome {
@@ -79,38 +112,7 @@ impl Forwarder {
                         (next_send, cause) = (Instant::now(), Cause::Need);
                     }
                 },
-                () = sleep_until(next_send), if next.is_some() => {
-                    let Some(index) = next else { continue };
-                    let now = self.clock.now();
-                    let waited = now.since(candidates[index].sent);
-                    if candidates[index].sends > 0 && waited < LOST {
-                        next_send = Instant::now() + (LOST - waited);
-                        continue;
-                    }
-                    if let Cause::Lateness { of, since } = cause {
-                        // A server that answers others is late and not gone: a hedge. One that is
-                        // silent may be gone: a failover, which costs nothing.
-                        let health = &candidates[of].server.health;
-                        let lost = now.since(since) >= LOST;
-                        if health.heard_since(since) && !lost && !group.hedges.take() {
-                            next_send += health.patience();
-                            continue;
-                        }
-                        candidates[index].server.series.hedged(of == index);
-                    }
-                    let candidate = &mut candidates[index];
-                    let server = Arc::clone(&candidate.server);
-                    if candidate.sends == 0 {
-                        server.health.sent(now);
-                    }
-                    next_send = Instant::now() + server.health.patience() * (1 << candidate.sends);
-                    cause = Cause::Lateness { of: index, since: now };
-                    (candidate.sends, candidate.sent) = (candidate.sends + 1, now);
-                    if candidate.sends == MAX_DATAGRAMS && server.transport == Transport::Udp {
-                        running.push(self.attempt(index, Arc::clone(&server), Way::Stream, group, plan, question));
-                    }
-                    running.push(self.attempt(index, server, Way::Usual, group, plan, question));
-                }
+                () = sleep_until(next_send), if next.is_some() => {}
                 () = sleep_until(deadline) => return Outcome::Failure(failure.unwrap_or(Failure::TimedOut)),
             }
         }
