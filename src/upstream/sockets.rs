@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 
 use super::stream::{self, Pool};
 use super::udp::Ports;
-use super::{Exchange, Exchanged, Server, Tls, Transport};
+use super::{Exchange, Exchanged, Server, Tls, Transport, Way};
 use crate::dns::{Protocol, Question};
 
 /// Connections to all servers at once; more wait for one to end, so that descriptors are left for
@@ -76,9 +76,9 @@ impl Destination {
 }
 
 impl Exchange for Sockets {
-    fn exchange<'a>(&'a self, server: &'a Arc<Server>, question: &'a Question) -> Exchanged<'a> {
+    fn exchange<'a>(&'a self, server: &'a Arc<Server>, question: &'a Question, way: Way) -> Exchanged<'a> {
         Box::pin(async move {
-            if matches!(server.transport, Transport::Udp) {
+            if matches!(server.transport, Transport::Udp) && way == Way::Usual {
                 let sent = || server.series.sent(Protocol::Udp);
                 if let Some(reply) = self.ports(server.address).ask(question, sent).await? {
                     return Ok(reply);
