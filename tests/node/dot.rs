@@ -39,14 +39,15 @@ fn extended_error(reply: &Reply) -> Option<u16> {
 
 /// It is asked, refused, told so to the client, and said once in the log.
 fn is_refused(zerohop: &Zerohop, parts: &[&str]) {
-    for name in ["www.b.example.", "www2.b.example.", "www3.b.example."] {
+    // Two: with three that wait in vain the server would be set aside, which is another answer.
+    for name in ["www.b.example.", "www2.b.example."] {
         let reply = Ask::new(name, A).edns(1232).udp(zerohop.address);
         assert_eq!((reply.rcode(), extended_error(&reply)), (ResponseCode::ServFail, Some(NETWORK_ERROR)), "{name}");
     }
     zerohop.log_line(parts);
     let said = zerohop.process.output().lines().filter(|line| line.contains("upstream is not asked")).count();
     assert_eq!(said, 1, "{}", zerohop.process.output());
-    assert!(zerohop.metrics().sum("zerohop_upstream_attempts_total", &[("outcome", "unreachable")]) >= 3);
+    assert!(zerohop.metrics().sum("zerohop_upstream_attempts_total", &[("outcome", "unreachable")]) >= 2);
 }
 
 fn unbound(authority: &Authority, names: &[&str]) -> Option<(super::peers::Peer, SocketAddr)> {

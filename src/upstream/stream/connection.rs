@@ -35,7 +35,10 @@ const AGE_JITTER: Duration = Duration::from_secs(120);
 const OPENING: Duration = Duration::from_secs(4);
 /// How long the end of a connection may take to be said.
 const CLOSING: Duration = Duration::from_secs(1);
-/// Nothing comes for so long while questions wait: new ones had better go elsewhere.
+/// Nothing comes for so long while questions wait: new ones had better go elsewhere. Less than what
+/// whoever asks waits until it sends a question again, so that this goes elsewhere, too.
+const QUIET: Duration = Duration::from_millis(300);
+/// Nothing comes for so long: it may have to make room for another.
 pub(super) const STALL: Duration = Duration::from_secs(1);
 /// Octets that are read at once.
 const READ_BUFFER: usize = 8 * 1024;
@@ -184,7 +187,12 @@ impl Connection {
         self.asked.get() >= self.quota || Instant::now() >= self.retires.get() || self.idle_limit.get().is_zero()
     }
 
-    /// Whether questions wait on it and nothing comes.
+    /// Whether questions wait on it and nothing has come for a while.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.load.get() > 0 && self.quiet_since.get().elapsed() >= QUIET
+    }
+
+    /// Whether it looks as if nothing would come any more.
     pub(super) fn is_stalled(&self) -> bool {
         self.load.get() > 0 && self.quiet_since.get().elapsed() >= STALL
     }

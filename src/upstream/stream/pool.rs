@@ -113,18 +113,18 @@ impl Pool {
         }
     }
 
-    /// A place on the first connection that has room in comfort, so that those behind it become
-    /// idle and end; else on a new one; else on the one that has the fewest questions. `None` while
-    /// as many as there may be are finishing what they have.
+    /// A place on the first connection that is lively and has room in comfort, so that those behind
+    /// it become idle and end; else on a new one; else on the one that has the fewest questions.
+    /// `None` while as many as there may be are finishing what they have.
     fn try_place(&self) -> Option<Place> {
         let mut connections = self.connections.borrow_mut();
         connections.retain(|connection| !connection.has_ended());
         let usable = || connections.iter().filter(|connection| connection.takes_more());
-        if let Some(connection) = usable().find(|connection| connection.load() < COMFORT) {
+        if let Some(connection) = usable().find(|connection| connection.load() < COMFORT && !connection.is_quiet()) {
             return Some(connection.place());
         }
         if connections.len() >= MOST {
-            if let Some(connection) = usable().min_by_key(|connection| connection.load()) {
+            if let Some(connection) = usable().min_by_key(|connection| (connection.is_quiet(), connection.load())) {
                 return Some(connection.place());
             }
             let silent = (0..connections.len()).filter(|&index| connections[index].is_stalled());

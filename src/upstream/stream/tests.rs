@@ -266,6 +266,35 @@ fn a_silent_connection_gets_no_more_questions_and_goes_for_a_new_one() {
 }
 
 #[test]
+fn a_question_that_is_sent_again_goes_over_another_connection() {
+    local(async {
+        let (pool, mut accepted) = pool();
+        let asked = question(1);
+        let serving = async {
+            let mut stuck = accepted.recv().await.unwrap();
+            query(&mut stuck).await.unwrap();
+            let mut lively = accepted.recv().await.unwrap();
+            let query = query(&mut lively).await.unwrap();
+            send(&mut lively, &reply_to(&query)).await;
+            (stuck, lively)
+        };
+        let asking = async {
+            let first = pool.ask(&asked, || ());
+            let again = async {
+                tokio::time::sleep(Duration::from_millis(400)).await;
+                pool.ask(&asked, || ()).await
+            };
+            tokio::select! {
+                _ = first => panic!("nothing came for it"),
+                reply = again => reply,
+            }
+        };
+        let (reply, _open) = tokio::join!(asking, serving);
+        assert!(reply.is_ok());
+    });
+}
+
+#[test]
 fn a_question_that_nobody_waits_for_any_more_leaves_its_place() {
     local(async {
         let (pool, mut accepted) = pool();
