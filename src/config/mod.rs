@@ -131,7 +131,15 @@ pub struct Upstream {
     /// Whether its AD bit is believed; `None`: where the path to the server is safe (loopback, TLS).
     pub trust_ad: Option<bool>,
     /// Whom its servers over TLS are to be vouched for by, and who we are; `Some` if there are any.
-    pub tls: Option<Arc<ClientConfig>>,
+    pub tls: Option<Credentials>,
+}
+
+/// Whose word is taken for who a server over TLS is, and who we say we are.
+#[derive(Clone, Debug)]
+pub struct Credentials {
+    pub client: Arc<ClientConfig>,
+    /// Differs whenever the certificates do.
+    pub fingerprint: u64,
 }
 
 /// Where an upstream's servers come from.

@@ -13,13 +13,18 @@ use crate::dns::Name;
 use crate::forward::Plan;
 use crate::handler::Tables;
 use crate::metrics::Registry;
-use crate::upstream::{Group, Health, Server, Tls, Transport};
+use crate::upstream::{Group, Server, Tls, Transport};
 use crate::zone::{Unfit, ZoneTable};
 
 use super::nameservers::Nameservers;
 
 /// The label of the zones that nobody configured; no name in full ends so.
 const SPECIAL: &str = "special";
+
+/// Servers by how the configuration spells them: of the previous tables, and those built so far.
+/// What is known of a server is shared by all groups that it is in, and outlives reloads; so do
+/// its connections, as long as its certificates are the same.
+type Known = HashMap<String, Arc<Server>>;
 
 /// Builds everything that a reload replaces. `nameservers` are those of this configuration's files;
 /// servers that `previous` tables had keep what is known of them.
@@ -36,9 +41,9 @@ pub fn tables(
 ) -> Result<Tables, Unfit> {
     let zones = ZoneTable::build(&config.zones)?;
     let known = previous.into_iter().flat_map(Tables::servers);
-    let mut health: HashMap<_, _> = known.map(|server| (server.to_string(), Arc::clone(&server.health))).collect();
+    let mut known: Known = known.map(|server| (server.to_string(), Arc::clone(server))).collect();
     let groups: Vec<Arc<Group>> =
-        config.upstreams.iter().map(|upstream| group(upstream, nameservers, &mut health, registry)).collect();
+        config.upstreams.iter().map(|upstream| group(upstream, nameservers, &mut known, registry)).collect();
     let plan = |zone: &config::Zone| {
         let forward = zone.forward.as_ref()?;
         Some(Plan {
@@ -92,18 +97,21 @@ pub fn secret_name() -> Name {
     Name::from_text(&format!("{label}.ready.zerohop.invalid."), &Name::root()).unwrap_or_else(|_| Name::root())
 }
 
-fn group(
-    upstream: &config::Upstream,
-    nameservers: &Nameservers,
-    health: &mut HashMap<String, Arc<Health>>,
-    registry: &Registry,
-) -> Arc<Group> {
+fn group(upstream: &config::Upstream, nameservers: &Nameservers, known: &mut Known, registry: &Registry) -> Arc<Group> {
     let mut server = |transport: Transport, address: SocketAddr| {
         let is_safe = address.ip().is_loopback() || matches!(transport, Transport::Tls(_));
         let trusted = upstream.trust_ad.unwrap_or(is_safe);
         let label = transport.at(address);
-        let health = Arc::clone(health.entry(label.clone()).or_default());
-        Arc::new(Server { address, transport, trusted, health, series: registry.server(&upstream.name, &label) })
+        let before = known.get(&label);
+        let transport = match (before.map(|server| &server.transport), transport) {
+            (Some(Transport::Tls(old)), Transport::Tls(new)) if old.is_as(&new) => Transport::Tls(Arc::clone(old)),
+            (_, transport) => transport,
+        };
+        let health = before.map(|server| Arc::clone(&server.health)).unwrap_or_default();
+        let series = registry.server(&upstream.name, &label);
+        let server = Arc::new(Server { address, transport, trusted, health, series });
+        known.insert(label, Arc::clone(&server));
+        server
     };
     let servers = upstream.servers.iter().flat_map(|source| -> Vec<Arc<Server>> {
         match source {
@@ -124,9 +132,7 @@ fn transport_to(said: &config::Transport, upstream: &config::Upstream) -> Option
     Some(match said {
         config::Transport::Udp => Transport::Udp,
         config::Transport::Tcp => Transport::Tcp,
-        config::Transport::Tls(name) => {
-            Transport::Tls(Arc::new(Tls::new(name.clone(), Arc::clone(upstream.tls.as_ref()?))))
-        }
+        config::Transport::Tls(name) => Transport::Tls(Arc::new(Tls::new(name.clone(), upstream.tls.clone()?))),
     })
 }
 

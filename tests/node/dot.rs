@@ -138,6 +138,23 @@ fn queries_are_padded_and_connections_say_whom_they_want_and_resume() {
 }
 
 #[test]
+fn connections_outlive_a_reload_that_changes_no_certificate() {
+    let authority = Authority::new();
+    let certified = authority.certify(&["dns.b.example"]);
+    let server = TlsServer::start(&certified, None, usize::MAX);
+    let sections = |more: &str| sections(&[format!("tls://{}#dns.b.example", server.address)], &authority.file(), more);
+    let zerohop = Zerohop::with_server("workers = 1", &sections(""));
+    let resolves = |name: &str| assert_eq!(ask(zerohop.address, name, A).data(A), ["192.0.2.1"]);
+    resolves("a.example.");
+    zerohop.reload(&sections("policy = \"random\""));
+    resolves("b.example.");
+    assert_eq!(server.calls().len(), 1);
+    zerohop.reload(&sections(&format!("certificate = {:?}\nkey = {:?}", certified.certificate, certified.key)));
+    resolves("c.example.");
+    assert_eq!(server.calls().len(), 2);
+}
+
+#[test]
 fn many_questions_share_few_connections_over_tls_too() {
     let authority = Authority::new();
     let server = TlsServer::start(&authority.certify(&["dns.b.example"]), None, usize::MAX);

@@ -1,15 +1,18 @@
 //! How servers over TLS are asked: whose word is taken for who they are, and who we say we are.
 //! The files are read here, so that one that is of no use is a fault of the configuration.
 
+use std::hash::{BuildHasher, Hash, Hasher};
 use std::path::Path;
 use std::sync::Arc;
 
+use foldhash::quality::FixedState;
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::{Error, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConfig, RootCertStore};
 
+use crate::config::Credentials;
 use crate::config::fault::{Message, Report};
 use crate::config::file;
 use crate::config::keys::{self, Key};
@@ -25,7 +28,7 @@ pub(super) fn read(
     server: Option<&At<String>>,
     directory: &Path,
     report: &mut Report<'_>,
-) -> Option<Arc<ClientConfig>> {
+) -> Option<Credentials> {
     let Some(server) = server else {
         for (at, key) in
             [(&said.ca, &keys::CA), (&said.certificate, &keys::CERTIFICATE), (&said.key, &keys::CLIENT_KEY)]
@@ -50,15 +53,12 @@ pub(super) fn read(
 }
 
 /// For a server without an upstream of its own, which stands at `at`: the system is trusted.
-pub(super) fn system(at: &At<String>, key: &str, report: &mut Report<'_>) -> Option<Arc<ClientConfig>> {
+pub(super) fn system(at: &At<String>, key: &str, report: &mut Report<'_>) -> Option<Credentials> {
     build(Arc::new(ring::default_provider()), system_roots(at, key, report)?, None)
 }
 
-fn build(
-    provider: Arc<CryptoProvider>,
-    roots: RootCertStore,
-    identity: Option<CertifiedKey>,
-) -> Option<Arc<ClientConfig>> {
+fn build(provider: Arc<CryptoProvider>, roots: RootCertStore, identity: Option<CertifiedKey>) -> Option<Credentials> {
+    let fingerprint = fingerprint(&roots, identity.as_ref());
     // The provider has suites for both versions of TLS that there are.
     let versions = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().ok()?;
     let trusting = versions.with_root_certificates(roots);
@@ -67,7 +67,19 @@ fn build(
         None => trusting.with_no_client_auth(),
     };
     config.alpn_protocols = vec![ALPN.to_vec()];
-    Some(Arc::new(config))
+    Some(Credentials { client: Arc::new(config), fingerprint })
+}
+
+/// A key belongs to one certificate, so that the certificates tell it all.
+fn fingerprint(roots: &RootCertStore, identity: Option<&CertifiedKey>) -> u64 {
+    let mut hasher = FixedState::with_seed(0).build_hasher();
+    for root in &roots.roots {
+        root.subject.as_ref().hash(&mut hasher);
+        root.subject_public_key_info.as_ref().hash(&mut hasher);
+        root.name_constraints.as_ref().map(AsRef::as_ref).hash(&mut hasher);
+    }
+    identity.map(|identity| &identity.cert).hash(&mut hasher);
+    hasher.finish()
 }
 
 fn roots_of(at: &At<String>, directory: &Path, report: &mut Report<'_>) -> Option<RootCertStore> {

@@ -6,12 +6,13 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rustls::pki_types::ServerName;
-use rustls::{AlertDescription, CertificateError, ClientConfig, Error};
+use rustls::{AlertDescription, CertificateError, Error};
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsConnector;
 
 use super::connection::{Opened, Opening};
 use super::{Failure, open};
+use crate::config::Credentials;
 
 /// Seconds of a day.
 const DAY: u64 = 86_400;
@@ -19,15 +20,20 @@ const DAY: u64 = 86_400;
 /// One server over TLS, shared by all workers, which so resume each other's sessions.
 pub struct Tls {
     name: ServerName<'static>,
-    config: Arc<ClientConfig>,
+    credentials: Credentials,
     /// What was last said to be wrong, so that it is said once.
     complaint: Mutex<Option<String>>,
 }
 
 impl Tls {
-    /// `name` is what the server must have a certificate for, signed as `config` demands.
-    pub fn new(name: ServerName<'static>, config: Arc<ClientConfig>) -> Self {
-        Self { name, config, complaint: Mutex::default() }
+    /// `name` is what the server must have a certificate for, signed as `credentials` demand.
+    pub fn new(name: ServerName<'static>, credentials: Credentials) -> Self {
+        Self { name, credentials, complaint: Mutex::default() }
+    }
+
+    /// Whether the other is of the same certificates, so that connections may be shared.
+    pub fn is_as(&self, other: &Self) -> bool {
+        self.name == other.name && self.credentials.fingerprint == other.credentials.fingerprint
     }
 
     /// The name, if it is one, as it stands behind the address of a server.
@@ -112,7 +118,7 @@ impl fmt::Debug for Tls {
 
 /// A way to open TLS connections to a server, as many as there are permits.
 pub(in crate::upstream) fn tls(server: SocketAddr, tls: Arc<Tls>, permits: Arc<Semaphore>) -> impl Fn() -> Opening {
-    let connector = TlsConnector::from(Arc::clone(&tls.config));
+    let connector = TlsConnector::from(Arc::clone(&tls.credentials.client));
     move || {
         let (tls, connector, permits) = (Arc::clone(&tls), connector.clone(), Arc::clone(&permits));
         Box::pin(async move {
@@ -130,8 +136,8 @@ pub(in crate::upstream) fn tls(server: SocketAddr, tls: Arc<Tls>, permits: Arc<S
 mod tests {
     use std::time::Duration;
 
-    use rustls::RootCertStore;
     use rustls::pki_types::UnixTime;
+    use rustls::{ClientConfig, RootCertStore};
 
     use super::*;
 
@@ -139,7 +145,7 @@ mod tests {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
         let config = builder.with_root_certificates(RootCertStore::empty()).with_no_client_auth();
-        Tls::new(ServerName::try_from(name).unwrap(), Arc::new(config))
+        Tls::new(ServerName::try_from(name).unwrap(), Credentials { client: Arc::new(config), fingerprint: 0 })
     }
 
     fn said(error: Error) -> String {
