@@ -4,6 +4,7 @@
 mod asking;
 mod decision;
 mod in_flight;
+mod round;
 
 use std::rc::Rc;
 use std::sync::Arc;
