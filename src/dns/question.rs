@@ -65,6 +65,13 @@ impl Question {
         Self::build(name.wire(), length, self.rtype(), self.class(), self.dnssec_ok(), self.checking_disabled())
     }
 
+    /// What a denial of `ancestor`, a name above, is kept under: with the same flags, and of type 0,
+    /// which nobody can ask for.
+    pub fn denial(&self, ancestor: &[u8]) -> Self {
+        let rtype = RecordType::new(0);
+        Self::build(ancestor, ancestor.len(), rtype, self.class(), self.dnssec_ok(), self.checking_disabled())
+    }
+
     /// Everything above as octets; equal questions, and only they, have equal keys.
     pub fn key(&self) -> &[u8] {
         &self.bytes[..usize::from(self.name_length) + KEY_TAIL]

@@ -10,6 +10,7 @@ mod corpus_file;
 mod failover;
 mod groups;
 mod hostile;
+mod relief;
 mod reload;
 mod special;
 mod world;

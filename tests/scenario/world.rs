@@ -60,6 +60,12 @@ impl Act {
         Self::Reply { after: Duration::from_millis(1), rcode: ResponseCode::NXDomain, records }
     }
 
+    /// NXDOMAIN at the end of an alias.
+    pub(crate) fn nxdomain_behind(alias: &str, soa: &str) -> Self {
+        let records = format!("{alias}\n--\n{soa}");
+        Self::Reply { after: Duration::from_millis(1), rcode: ResponseCode::NXDomain, records }
+    }
+
     pub(crate) fn late(self, after: Duration) -> Self {
         match self {
             Self::Reply { rcode, records, .. } => Self::Reply { after, rcode, records },
