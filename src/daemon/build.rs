@@ -12,7 +12,7 @@ use crate::dns::Name;
 use crate::forward::Plan;
 use crate::handler::Tables;
 use crate::metrics::Registry;
-use crate::upstream::{Group, Server};
+use crate::upstream::{EdnsMemory, Group, Server};
 use crate::zone::{Unfit, ZoneTable};
 
 use super::nameservers::Nameservers;
@@ -95,7 +95,8 @@ fn group(upstream: &config::Upstream, nameservers: &Nameservers, registry: &Regi
             Transport::Udp => address.to_string(),
             Transport::Tcp => format!("tcp://{address}"),
         };
-        Arc::new(Server { address, transport, trusted, series: registry.server(&upstream.name, &label) })
+        let series = registry.server(&upstream.name, &label);
+        Arc::new(Server { address, transport, trusted, edns: EdnsMemory::default(), series })
     };
     let servers = upstream.servers.iter().flat_map(|source| match source {
         UpstreamServer::Address { transport, address } => vec![server(*transport, *address)],

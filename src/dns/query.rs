@@ -201,16 +201,19 @@ fn asks_for_keepalive(mut rdata: &[u8]) -> Option<bool> {
 }
 
 /// Writes a question for an upstream: RD and AD set (RFC 6840, section 5.7), our own OPT record
-/// with the client's DO bit. The name is in lower case; the reply's is compared without case.
+/// with the client's DO bit, unless it is to go without. The name is in lower case; the reply's is compared without case.
 pub fn write_upstream_query(question: &Question, id: u16, udp_size: u16) -> Vec<u8> {
     let cd = if question.checking_disabled() { flag::CD } else { 0 };
     let mut packet = Vec::with_capacity(HEADER + MAX_NAME + TYPE_AND_CLASS + 11);
     packet.extend_from_slice(&id.to_be_bytes());
     packet.extend_from_slice(&[flag::RD, flag::AD | cd]);
-    packet.extend_from_slice(&[0, 1, 0, 0, 0, 0, 0, 1]);
+    packet.extend_from_slice(&[0, 1, 0, 0, 0, 0, 0, u8::from(question.has_edns())]);
     packet.extend_from_slice(question.name());
     packet.extend_from_slice(&question.rtype().code().to_be_bytes());
     packet.extend_from_slice(&question.class().to_be_bytes());
+    if !question.has_edns() {
+        return packet;
+    }
     packet.extend_from_slice(&[0]);
     packet.extend_from_slice(&RecordType::OPT.code().to_be_bytes());
     packet.extend_from_slice(&udp_size.to_be_bytes());

@@ -11,6 +11,8 @@ use super::stored_answer::TYPE_AND_CLASS;
 pub struct Question {
     bytes: [u8; MAX_NAME + KEY_TAIL],
     name_length: u8,
+    /// No part of the key: how an upstream is asked changes nothing about what is asked.
+    edns: bool,
 }
 
 /// Type, class and flags behind the name.
@@ -33,7 +35,7 @@ impl Question {
         tail[..2].copy_from_slice(&rtype.code().to_be_bytes());
         tail[2..4].copy_from_slice(&class.to_be_bytes());
         tail[4] = u8::from(dnssec_ok) | u8::from(cd) << 1;
-        Self { bytes, name_length: u8::try_from(length).unwrap_or(u8::MAX) }
+        Self { bytes, name_length: u8::try_from(length).unwrap_or(u8::MAX), edns: true }
     }
 
     /// The name in lower-case wire form.
@@ -63,6 +65,16 @@ impl Question {
     pub fn renamed(&self, name: &super::Name) -> Self {
         let length = name.wire().len();
         Self::build(name.wire(), length, self.rtype(), self.class(), self.dnssec_ok(), self.checking_disabled())
+    }
+
+    /// The same question, to be sent without an OPT record, and so without DO.
+    pub fn without_edns(&self) -> Self {
+        Self { edns: false, ..self.clone() }
+    }
+
+    /// Whether it is sent with an OPT record.
+    pub fn has_edns(&self) -> bool {
+        self.edns
     }
 
     /// What a denial of `ancestor`, a name above, is kept under: with the same flags, and of type 0,

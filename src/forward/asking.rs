@@ -12,7 +12,7 @@ use super::{Forwarder, Plan};
 use crate::dns::Question;
 use crate::dns::kept::{Verdict, keep};
 use crate::metrics::Attempt;
-use crate::upstream::{Group, Server};
+use crate::upstream::{Group, Server, edns};
 
 /// How long a silent server is waited for before another is asked too, in the first round; each
 /// further round doubles it.
@@ -73,7 +73,7 @@ impl Forwarder {
 
     async fn ask_server(&self, server: &Arc<Server>, plan: &Plan, question: &Question) -> Outcome {
         let mut attempt = Unfinished { server, started: Instant::now(), ended: false };
-        let reply = match self.exchange.exchange(server, question).await {
+        let reply = match edns::ask(&*self.exchange, server, question, || self.clock.now()).await {
             Ok(reply) => reply,
             Err(error) => {
                 tracing::debug!(%server, ?question, %error, "upstream cannot be reached");

@@ -42,6 +42,7 @@ mod tests {
     use super::*;
     use crate::config::Transport;
     use crate::metrics::ServerSeries;
+    use crate::upstream::EdnsMemory;
 
     fn group(policy: Policy) -> Group {
         let server = |port: u16| {
@@ -50,6 +51,7 @@ mod tests {
                 address: ([127, 0, 0, 1], port).into(),
                 transport: Transport::Udp,
                 trusted: true,
+                edns: EdnsMemory::default(),
                 series,
             })
         };

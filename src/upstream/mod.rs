@@ -1,5 +1,6 @@
 //! Servers that are asked: who they are, in what order, and one question to one of them.
 
+pub mod edns;
 mod group;
 pub mod matching;
 mod resolv_conf;
@@ -17,6 +18,7 @@ pub use crate::config::Transport;
 use crate::dns::Question;
 use crate::metrics::ServerSeries;
 
+pub use edns::EdnsMemory;
 pub use group::Group;
 pub use resolv_conf::nameservers;
 pub use sockets::Sockets;
@@ -28,6 +30,7 @@ pub struct Server {
     pub transport: Transport,
     /// Whether its AD bit is believed.
     pub trusted: bool,
+    pub edns: EdnsMemory,
     pub series: Arc<ServerSeries>,
 }
 

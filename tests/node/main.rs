@@ -20,6 +20,7 @@
 
 mod client;
 mod clients;
+mod edns;
 mod flood;
 mod harness;
 mod lifecycle;

@@ -7,6 +7,7 @@ mod answers;
 mod caching;
 mod corpus;
 mod corpus_file;
+mod edns;
 mod failover;
 mod groups;
 mod hostile;

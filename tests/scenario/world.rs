@@ -46,6 +46,9 @@ pub(crate) enum Act {
 /// The ID of queries, both to the line and from it.
 pub(crate) const ID: u16 = 0x4242;
 
+/// What a question that comes without EDNS ends with.
+pub(crate) const WITHOUT_EDNS: &str = ", without EDNS";
+
 impl Act {
     pub(crate) fn data(records: &str) -> Self {
         Self::Reply { after: Duration::from_millis(1), rcode: ResponseCode::NoError, records: records.to_owned() }
@@ -88,8 +91,9 @@ impl Exchange for Upstreams {
         let mut text = String::new();
         write_text(question.name(), &mut text).unwrap();
         let text = format!("{text} {}", question.rtype());
-        self.asked.borrow_mut().push((server.address, text.clone()));
-        let act = self.script.borrow().as_ref().map_or(Act::Silence, |script| script(server.address, &text));
+        let asked = format!("{text}{}", if question.has_edns() { "" } else { WITHOUT_EDNS });
+        let act = self.script.borrow().as_ref().map_or(Act::Silence, |script| script(server.address, &asked));
+        self.asked.borrow_mut().push((server.address, asked));
         Box::pin(async move {
             match act {
                 Act::Reply { after, rcode, records } => {
@@ -224,6 +228,11 @@ impl World {
     /// How many questions upstreams got since the last time somebody wanted to know.
     pub(crate) fn asked_count(&self) -> usize {
         self.asked().len()
+    }
+
+    /// The same, but for questions put once more without EDNS.
+    pub(crate) fn asked_anew(&self) -> usize {
+        self.asked().iter().filter(|(_, question)| !question.ends_with(WITHOUT_EDNS)).count()
     }
 
     /// Asks `name type`, with EDNS.
