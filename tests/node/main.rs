@@ -20,6 +20,7 @@
 
 mod client;
 mod clients;
+mod clusters;
 mod edns;
 mod flood;
 mod harness;
