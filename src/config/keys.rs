@@ -211,7 +211,7 @@ EXCEPT: Zone "except", Texts("domain names"), Toml("[]"),
 NXDOMAIN_CUT: Zone "nxdomain-cut", Flag, Toml("false"),
     "Whether an NXDOMAIN that an upstream gave for a name also answers its other types and all names below it, for as long as it is kept (RFC 8020).";
 MAX_LABELS: Zone "max-labels", Count { min: 1, max: 127 }, Described("no limit"),
-    "Names with more labels than this below the zone, and not owned, are NXDOMAIN here and nobody is asked. Leading labels that begin with `_` do not count. For `cluster.local` 4 is right: `hostname.service.namespace.svc` is the longest name that Kubernetes makes, but for SRV names as `_port._proto.service.namespace.svc`. See search-paths.md.";
+    "Names with more labels than this below the zone, and not owned, are NXDOMAIN here and nobody is asked. Leading labels that begin with `_` do not count. For `cluster.local` 4 is right: `hostname.service.namespace.svc` is the longest name that Kubernetes makes, but for SRV names as `_port._proto.service.namespace.svc`. See [search-paths.md](search-paths.md).";
 
 PATTERN: Match "pattern", Text("a regular expression"), Required,
     "Searched in the name, which is in lower case and without its final dot. Anchor it with `^` and `$`. In file order, after `records`.";

@@ -34,6 +34,7 @@ mod process;
 mod recorder;
 mod reload;
 mod rfc8906;
+mod search_path;
 mod seeds;
 mod seeds_kubernetes;
 mod stubs;
