@@ -122,7 +122,7 @@ fn tell(source: &Source, said: &Explain, out: &mut dyn Write, err: &mut dyn Writ
     for problem in &nameservers.problems {
         writeln!(err, "warning: {problem}")?;
     }
-    match tables(&config, &nameservers, 1, &Registry::new(1), secret_name()) {
+    match tables(&config, &nameservers, None, 1, &Registry::new(1), secret_name()) {
         Ok(tables) => {
             let explanation = Explanation::of(&question, &tables, &config);
             if said.json {

@@ -36,10 +36,9 @@ pub(super) enum Kind {
         max: u64,
     },
     Flag,
-    /// One of these, in this spelling; `later`: not in this version.
+    /// One of these, in this spelling.
     Word {
         words: &'static [&'static str],
-        later: &'static [&'static str],
     },
     /// Several of these, whatever their case.
     Words(&'static [&'static str]),
@@ -150,7 +149,7 @@ TCP_IDLE: Server "tcp-idle", seconds(1, 3600), Toml(r#""10s""#),
     "How long a TCP connection may stay open with nothing asked.";
 TCP_READ: Server "tcp-read", Kind::Duration { min: Duration::from_millis(100), max: Duration::from_secs(60) }, Toml(r#""5s""#),
     "How long one TCP message may take from its first octet to its last, so that a slow client holds nothing up.";
-PRIVATE_REVERSE: Server "private-reverse", Word { words: &["forward", "local"], later: &[] }, Toml(r#""forward""#),
+PRIVATE_REVERSE: Server "private-reverse", Word { words: &["forward", "local"] }, Toml(r#""forward""#),
     "Whether the reverse names of private addresses (RFC 6303, RFC 7793) that no zone but `.` covers are asked upstream or answered here.";
 DRAIN: Server "drain", seconds(0, 60), Toml(r#""5s""#),
     "How long answers may be late at a shutdown.";
@@ -166,17 +165,17 @@ METRICS_LISTEN: Admin "metrics-listen", Texts("IP addresses with a port"), Toml(
 MAX_BYTES: Cache "max-bytes", Size { min: 1 << 20, max: 1 << 40 }, Toml(r#""64MiB""#),
     "A hard ceiling for all that is kept: one cache for all zones.";
 
-LOG_FORMAT: Log "format", Word { words: &["auto", "text", "json"], later: &[] }, Toml(r#""auto""#),
+LOG_FORMAT: Log "format", Word { words: &["auto", "text", "json"] }, Toml(r#""auto""#),
     "`auto` is text on a terminal and JSON elsewhere.";
-LOG_LEVEL: Log "level", Word { words: &["error", "warn", "info", "debug"], later: &[] }, Toml(r#""info""#),
+LOG_LEVEL: Log "level", Word { words: &["error", "warn", "info", "debug"] }, Toml(r#""info""#),
     "The least severe lines that are written.";
 
 UPSTREAM_NAME: Upstream "name", Text("a word"), Required,
     "What zones call it in `forward`, and its label in metrics.";
 SERVERS: Upstream "servers", Texts("servers"), Required,
     "Servers that know the same: `IP`, `IP:port`, `[v6]:port`, with `udp://` (TCP when truncated) or `tcp://` in front, or `resolv-conf:/path` for the nameservers of a file.";
-POLICY: Upstream "policy", Word { words: &["sequential", "round-robin", "random"], later: &["fastest"] }, Toml(r#""sequential""#),
-    "The order in which servers are asked: as written, each question starting one further, or by chance.";
+POLICY: Upstream "policy", Word { words: &["fastest", "sequential", "round-robin", "random"] }, Toml(r#""fastest""#),
+    "The order in which servers are asked: the one that answers fastest first, as written, each question starting one further, or by chance.";
 TRUST_AD: Upstream "trust-ad", Flag, Described("only servers on loopback are believed"),
     "Whether the AD bit (RFC 4035) of its replies is believed.";
 
@@ -194,7 +193,7 @@ ZONE_FILE: Zone "zone-file", Text("a path"), Described("none"),
     "A file of records (RFC 1035, section 5). Relative to this file's directory.";
 PTR: Zone "ptr", Flag, Toml("false"),
     "Whether A and AAAA records also answer the reverse question, if some zone covers it.";
-OTHER_TYPES: Zone "other-types", Word { words: &["nodata", "forward"], later: &[] }, Toml(r#""nodata""#),
+OTHER_TYPES: Zone "other-types", Word { words: &["nodata", "forward"] }, Toml(r#""nodata""#),
     "What an owned name answers for a type it does not have, in a zone with `forward`.";
 FORWARD: Zone "forward", Texts("names of upstreams, or servers"), Described("none: every name of the zone is answered here"),
     "Whom to ask for the names that are not owned, group by group.";
@@ -217,7 +216,7 @@ PATTERN: Match "pattern", Text("a regular expression"), Required,
     "Searched in the name, which is in lower case and without its final dot. Anchor it with `^` and `$`. In file order, after `records`.";
 ANSWER: Match "answer", Texts("templates"), Described("`rcode`"),
     "Records to answer with: a type and its data, where `${group}` or `$1` stands for what a group of the pattern matched and `$$` for a dollar sign. One of `answer` and `rcode` must stand.";
-RCODE: Match "rcode", Word { words: &["NXDOMAIN", "NODATA", "NOERROR", "REFUSED", "SERVFAIL", "NOTIMP"], later: &[] }, Described("`answer`"),
+RCODE: Match "rcode", Word { words: &["NXDOMAIN", "NODATA", "NOERROR", "REFUSED", "SERVFAIL", "NOTIMP"] }, Described("`answer`"),
     "A response code to answer with; NODATA and NOERROR are the same.";
 MATCH_TTL: Match "ttl", Ttl { max: MAX_TTL }, Described("the zone's `ttl`"),
     "The TTL of the answer.";

@@ -149,6 +149,8 @@ pub enum Transport {
 /// The order in which an upstream's servers are asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Policy {
+    /// The one whose answers take least; the others now and then.
+    Fastest,
     /// As configured.
     Sequential,
     /// Each question starts one further.

@@ -20,7 +20,7 @@ use crate::dns::{Moment, Name, Question, StoredAnswer, TtlRules};
 use crate::metrics::Source;
 use crate::upstream::{Exchange, Group};
 
-use decision::Tally;
+use decision::{Failed, Tally};
 pub use in_flight::InFlight;
 use in_flight::Joined;
 
@@ -149,9 +149,11 @@ impl Forwarder {
                 let expires = expires.filter(|expires| now < *expires);
                 Forwarded { answer: Arc::new(answer), expires, source: Source::Forward }
             }
-            Err(failure) => {
-                let answer = Arc::new(failure);
-                self.shared.failures.put(key.clone(), Arc::clone(&answer), now);
+            Err(Failed { answer, was_asked }) => {
+                let answer = Arc::new(answer);
+                if was_asked {
+                    self.shared.failures.put(key.clone(), Arc::clone(&answer), now);
+                }
                 Forwarded { answer, expires: None, source: Source::Failure }
             }
         }

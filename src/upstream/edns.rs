@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use super::{Exchange, ExchangeError, Server};
+use super::{Exchange, ExchangeError, Server, Way};
 use crate::dns::kept::full_rcode;
 use crate::dns::message::{Header, Message};
 use crate::dns::{Moment, Question, Rcode};
@@ -15,7 +15,7 @@ const MEMORY: Duration = Duration::from_secs(300);
 
 /// Until when a server is asked without EDNS, in milliseconds since the origin.
 #[derive(Debug, Default)]
-pub struct EdnsMemory(AtomicU64);
+pub(super) struct EdnsMemory(AtomicU64);
 
 impl EdnsMemory {
     fn is_plain(&self, now: Moment) -> bool {
@@ -40,20 +40,22 @@ pub async fn ask(
     exchange: &dyn Exchange,
     server: &Arc<Server>,
     question: &Question,
+    way: Way,
     now: impl Fn() -> Moment,
 ) -> Result<Vec<u8>, ExchangeError> {
     let plain = question.without_edns();
-    if server.edns.is_plain(now()) {
-        return exchange.exchange(server, &plain).await;
+    if server.health.edns.is_plain(now()) {
+        return exchange.exchange(server, &plain, way).await;
     }
-    let reply = exchange.exchange(server, question).await?;
+    let reply = exchange.exchange(server, question, way).await?;
     if !rejects_edns(&reply) {
         return Ok(reply);
     }
-    let Ok(second) = exchange.exchange(server, &plain).await else { return Ok(reply) };
+    server.health.heard(now());
+    let Ok(second) = exchange.exchange(server, &plain, way).await else { return Ok(reply) };
     if Header::read(&second).is_ok_and(|header| !header.is_error()) {
         tracing::debug!(%server, "does not understand EDNS, and is asked without");
-        server.edns.remember(now());
+        server.health.edns.remember(now());
     }
     Ok(second)
 }

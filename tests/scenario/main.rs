@@ -11,6 +11,7 @@ mod edns;
 mod failover;
 mod groups;
 mod hostile;
+mod outages;
 mod relief;
 mod reload;
 mod special;

@@ -23,7 +23,7 @@ use zerohop::forward::{Forwarder, InFlight, Shared};
 use zerohop::handler::{Client, Deferred, Handled, Handler, Tables};
 use zerohop::metrics::Registry;
 use zerohop::upstream::matching::{Match, classify};
-use zerohop::upstream::{Exchange, ExchangeError, Exchanged, Server};
+use zerohop::upstream::{Exchange, ExchangeError, Exchanged, Server, Way, probe};
 
 /// What an upstream does with one question.
 #[derive(Clone)]
@@ -32,6 +32,8 @@ pub(crate) enum Act {
     Reply { after: Duration, rcode: ResponseCode, records: String },
     /// Says nothing.
     Silence,
+    /// The packet gets lost; a stream sends it again.
+    Lost(String),
     /// The network says that it is not there.
     Unreachable,
     /// Replies with a message that claims more records than it has.
@@ -84,23 +86,41 @@ type Script = Box<dyn Fn(SocketAddr, &str) -> Act>;
 pub(crate) struct Upstreams {
     script: RefCell<Option<Script>>,
     asked: RefCell<Vec<(SocketAddr, String)>>,
+    /// The same, but over a stream from the start.
+    streamed: Cell<usize>,
+    /// How often servers that were set aside were asked whether they are back.
+    probes: Cell<usize>,
 }
 
 impl Exchange for Upstreams {
-    fn exchange<'a>(&'a self, server: &'a Arc<Server>, question: &'a Question) -> Exchanged<'a> {
+    fn exchange<'a>(&'a self, server: &'a Arc<Server>, question: &'a Question, way: Way) -> Exchanged<'a> {
         let mut text = String::new();
         write_text(question.name(), &mut text).unwrap();
         let text = format!("{text} {}", question.rtype());
         let asked = format!("{text}{}", if question.has_edns() { "" } else { WITHOUT_EDNS });
-        let act = self.script.borrow().as_ref().map_or(Act::Silence, |script| script(server.address, &asked));
-        self.asked.borrow_mut().push((server.address, asked));
+        match way {
+            Way::Usual => self.asked.borrow_mut().push((server.address, asked)),
+            Way::Stream => self.streamed.set(self.streamed.get() + 1),
+        }
+        self.act(server.address, text, question, way)
+    }
+}
+
+impl Upstreams {
+    fn act<'a>(&'a self, server: SocketAddr, text: String, question: &'a Question, way: Way) -> Exchanged<'a> {
+        let asked = format!("{text}{}", if question.has_edns() { "" } else { WITHOUT_EDNS });
+        let act = self.script.borrow().as_ref().map_or(Act::Silence, |script| script(server, &asked));
         Box::pin(async move {
             match act {
                 Act::Reply { after, rcode, records } => {
                     tokio::time::sleep(after).await;
                     Ok(reply(&text, rcode, &records))
                 }
-                Act::Silence => std::future::pending().await,
+                Act::Lost(records) if way == Way::Stream => {
+                    tokio::time::sleep(millis(200)).await;
+                    Ok(reply(&text, ResponseCode::NoError, &records))
+                }
+                Act::Silence | Act::Lost(_) => std::future::pending().await,
                 Act::Unreachable => Err(ExchangeError::Network(std::io::ErrorKind::ConnectionRefused.into())),
                 Act::Garbage => {
                     let mut octets = reply(&text, ResponseCode::NoError, "");
@@ -126,6 +146,16 @@ async fn arrive(packets: Vec<Vec<u8>>, question: &Question) -> Result<Vec<u8>, E
         tokio::time::sleep(millis(100)).await;
     }
     std::future::pending().await
+}
+
+/// The same upstreams as the prober sees them.
+struct Probed(Rc<Upstreams>);
+
+impl Exchange for Probed {
+    fn exchange<'a>(&'a self, server: &'a Arc<Server>, question: &'a Question, way: Way) -> Exchanged<'a> {
+        self.0.probes.set(self.0.probes.get() + 1);
+        self.0.act(server.address, ". NS".to_owned(), question, way)
+    }
 }
 
 /// A reply to `name type` with records in up to three sections, parted by `--`.
@@ -178,13 +208,17 @@ impl World {
     pub(crate) fn with_workers(toml: &str, count: usize) -> Self {
         let clock = Clock::start();
         let registry = Arc::new(Registry::new(count));
-        let tables = Self::tables(toml, 1, &registry);
+        let tables = Self::tables(toml, None, 1, &registry);
         let ready = tables.ready.clone();
         let tables = Arc::new(ArcSwap::from_pointee(tables));
         let (store, _) = Store::start(1 << 24).unwrap();
         let in_flight = Arc::new(InFlight::default());
         let shared = Arc::new(Shared { store, failures: Failures::default(), in_flight });
         let upstreams = Rc::new(Upstreams::default());
+        let (live, failing) = (Arc::clone(&tables), Arc::clone(&shared));
+        let servers = move || live.load().servers().cloned().collect();
+        let exchange = Rc::new(Probed(Rc::clone(&upstreams)));
+        tokio::task::spawn_local(probe(exchange, clock, servers, move || failing.failures.clear()));
         let worker = |index: usize| {
             let exchange = Rc::clone(&upstreams) as Rc<dyn Exchange>;
             let forwarder = Rc::new(Forwarder::new(exchange, Arc::clone(&shared), clock));
@@ -195,22 +229,23 @@ impl World {
         Self { upstreams, registry, tables, workers, clock, generation: Cell::new(1), ready }
     }
 
-    fn tables(toml: &str, generation: u64, registry: &Registry) -> Tables {
+    fn tables(toml: &str, previous: Option<&Tables>, generation: u64, registry: &Registry) -> Tables {
         let toml = format!("[server]\nlisten = ['127.0.0.1:1053']\n{toml}");
         let loaded = config::parse(Path::new("test.toml"), &toml).unwrap_or_else(|faults| panic!("{faults}"));
         let nameservers = Nameservers::read(&loaded.config, &loaded.config.server.listen);
-        build::tables(&loaded.config, &nameservers, generation, registry, build::secret_name()).unwrap()
+        build::tables(&loaded.config, &nameservers, previous, generation, registry, build::secret_name()).unwrap()
     }
 
     /// Swaps in another configuration, as a reload does.
     pub(crate) fn reload(&self, toml: &str) {
         self.generation.set(self.generation.get() + 1);
-        self.tables.store(Arc::new(Self::tables(toml, self.generation.get(), &self.registry)));
+        let tables = Self::tables(toml, Some(&self.tables.load()), self.generation.get(), &self.registry);
+        self.tables.store(Arc::new(tables));
     }
 
     /// Takes the counters out of the live tables, which no configuration can do.
     pub(crate) fn break_tables(&self, toml: &str) {
-        let mut tables = Self::tables(toml, u64::MAX, &self.registry);
+        let mut tables = Self::tables(toml, None, u64::MAX, &self.registry);
         tables.series.clear();
         self.tables.store(Arc::new(tables));
     }
@@ -223,6 +258,16 @@ impl World {
     /// What upstreams were asked since the last time somebody wanted to know.
     pub(crate) fn asked(&self) -> Vec<(SocketAddr, String)> {
         std::mem::take(&mut *self.upstreams.asked.borrow_mut())
+    }
+
+    /// How many probes upstreams got since the last time somebody wanted to know.
+    pub(crate) fn probes(&self) -> usize {
+        self.upstreams.probes.take()
+    }
+
+    /// How many questions upstreams got over a stream from the start.
+    pub(crate) fn streamed(&self) -> usize {
+        self.upstreams.streamed.take()
     }
 
     /// How many questions upstreams got since the last time somebody wanted to know.
@@ -360,7 +405,7 @@ pub(crate) fn play<F: Future>(scenario: impl FnOnce() -> F) -> F::Output {
 
 /// Lets time pass.
 pub(crate) async fn pass(time: Duration) {
-    tokio::time::advance(time).await;
+    tokio::time::sleep(time).await;
 }
 
 pub(crate) const fn seconds(count: u64) -> Duration {

@@ -24,10 +24,6 @@ const CASES: &[(&str, &str)] = &[
     ("type-wrong-in-a-list", "[server]\nlisten = ['127.0.0.1', 53]\n"),
     ("word-unknown", "[log]\nlevel = 'inf'\nformat = 'xml'\n"),
     (
-        "word-later",
-        "[[upstream]]\nname = 'a'\nservers = ['10.0.0.1']\npolicy = 'fastest'\n[[zone]]\nname = '.'\nforward = ['a']\n",
-    ),
-    (
         "number-range",
         "[server]\nlisten = ['127.0.0.1']\nworkers = 65\ntcp-connections = -1\ndrain = 99999999999999999999\n",
     ),
