@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a scenario that cannot go on has failed")]
 
 mod allocation;
+mod answer;
 mod answers;
 mod caching;
 mod corpus;
