@@ -1,5 +1,9 @@
 //! Names that a forwarded zone keeps from its upstreams: those that are too deep, and `except`.
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+
 use super::tests::{ask, bare, forwarded, name, table, zone};
 use super::*;
 
@@ -91,4 +95,34 @@ fn an_excepted_name_belongs_to_the_next_enclosing_zone() {
     let alone = tests::table(&[except("a.", &["y.a."])]);
     assert_eq!(ask(&alone, "q.y.a.", "A"), "no zone");
     assert_eq!(ask(&alone, "q.a.", "A"), "elsewhere");
+}
+
+/// Zones and what each of them excepts, in names of few letters, so that they meet.
+fn zones() -> impl Strategy<Value = BTreeMap<String, BTreeSet<String>>> {
+    let excepted = prop::collection::btree_set("([ab][.]){1,2}", 0..3);
+    prop::collection::btree_map("[.]|([ab][.]){1,3}", excepted, 0..6)
+}
+
+proptest! {
+    #[test]
+    fn a_name_belongs_to_the_nearest_zone_that_does_not_except_it(zones in zones(), asked in "([ab][.]){1,6}") {
+        let below = |apex: &str, label: &String| format!("{label}{}", apex.trim_start_matches('.'));
+        let zones: Vec<(String, Vec<String>)> = zones
+            .into_iter()
+            .map(|(apex, labels)| (apex.clone(), labels.iter().map(|label| below(&apex, label)).collect()))
+            .collect();
+        let built: Vec<config::Zone> = zones
+            .iter()
+            .map(|(apex, names)| except(apex, &names.iter().map(String::as_str).collect::<Vec<_>>()))
+            .collect();
+        let asked = name(&asked);
+        let keeps = |zone: &&config::Zone| {
+            let names = &zone.forward.as_ref().unwrap().except;
+            asked.is_within(&zone.name) && names.iter().all(|except| !asked.is_within(except))
+        };
+        let nearest = built.iter().filter(keeps).max_by_key(|zone| zone.name.wire().len());
+        let table = table(&built);
+        let found = table.find(asked.wire(), RecordType::A).map(|zone| table.zone(zone).name());
+        prop_assert_eq!(found, nearest.map(|zone| &zone.name));
+    }
 }
