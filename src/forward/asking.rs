@@ -12,7 +12,7 @@ use super::{Forwarder, Plan};
 use crate::dns::Question;
 use crate::dns::kept::{Verdict, keep};
 use crate::metrics::Attempt;
-use crate::upstream::{Group, Server, Way};
+use crate::upstream::{Group, Server, Way, edns};
 
 impl Forwarder {
     pub(super) async fn ask_group(
@@ -60,7 +60,7 @@ impl Forwarder {
         question: &Question,
     ) -> Outcome {
         let mut attempt = Unfinished { server, group, started: Instant::now(), ended: false };
-        let reply = match self.exchange.exchange(server, question, way).await {
+        let reply = match edns::ask(&*self.exchange, server, question, way, || self.clock.now()).await {
             Ok(reply) => reply,
             Err(error) => {
                 tracing::debug!(%server, ?question, %error, "upstream cannot be reached");

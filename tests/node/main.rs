@@ -20,6 +20,8 @@
 
 mod client;
 mod clients;
+mod clusters;
+mod edns;
 mod flood;
 mod harness;
 mod lifecycle;
@@ -34,6 +36,7 @@ mod process;
 mod recorder;
 mod reload;
 mod rfc8906;
+mod search_path;
 mod seeds;
 mod seeds_kubernetes;
 mod stubs;
