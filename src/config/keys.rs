@@ -211,6 +211,12 @@ MAX_TTL_KEY: Zone "max-ttl", Ttl { max: MAX_TTL }, Toml(r#""1d""#),
     "Upstream answers are kept no longer than this.";
 NEGATIVE_MAX_TTL: Zone "negative-max-ttl", Ttl { max: MAX_TTL }, Toml(r#""1h""#),
     "NXDOMAIN and NODATA are kept no longer than this; a few seconds where names come and go.";
+EXCEPT: Zone "except", Texts("domain names"), Toml("[]"),
+    "Names within the zone which, with all below them, are not of it: they belong to the next enclosing zone, or are REFUSED without one. For a zone with `forward`.";
+NXDOMAIN_CUT: Zone "nxdomain-cut", Flag, Toml("false"),
+    "Whether an NXDOMAIN that an upstream gave for a name also answers its other types and all names below it, for as long as it is kept (RFC 8020).";
+MAX_LABELS: Zone "max-labels", Count { min: 1, max: 127 }, Described("no limit"),
+    "Names with more labels than this below the zone, and not owned, are NXDOMAIN here and nobody is asked. Leading labels that begin with `_` do not count. For `cluster.local` 4 is right: `hostname.service.namespace.svc` is the longest name that Kubernetes makes, but for SRV names as `_port._proto.service.namespace.svc`. See [search-paths.md](search-paths.md).";
 
 PATTERN: Match "pattern", Text("a regular expression"), Required,
     "Searched in the name, which is in lower case and without its final dot. Anchor it with `^` and `$`. In file order, after `records`.";
@@ -230,7 +236,7 @@ pub(super) const LATER: &[(Section, &[&str])] = &[
     (Section::Cache, &["persist", "prefetch", "negative-share"]),
     (Section::Log, &["queries", "dnstap", "sample-rate"]),
     (Section::Upstream, &["source-port", "case-randomization", "bootstrap"]),
-    (Section::Zone, &["serve-stale", "except", "nxdomain-cut", "max-labels", "in-flight"]),
+    (Section::Zone, &["serve-stale", "in-flight"]),
     (Section::Match, &[]),
 ];
 

@@ -210,6 +210,12 @@ pub struct Forward {
     pub groups: Vec<usize>,
     pub next_on: NextOn,
     pub ttl: TtlRules,
+    /// Names within the zone that are not of it, with all below them.
+    pub except: Vec<Name>,
+    /// Whether an NXDOMAIN answers for all below its name (RFC 8020).
+    pub nxdomain_cut: bool,
+    /// Names with more labels below the zone do not exist.
+    pub max_labels: Option<usize>,
 }
 
 /// What makes the next group be asked.

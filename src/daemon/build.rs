@@ -52,6 +52,7 @@ pub fn tables(
             groups: forward.groups.iter().filter_map(|&index| groups.get(index).cloned()).collect(),
             next_on: forward.next_on,
             ttl: forward.ttl,
+            nxdomain_cut: forward.nxdomain_cut,
         })
     };
     Ok(Tables {

@@ -3,11 +3,11 @@
 
 use std::time::Duration;
 
-use super::RecordType;
 use super::message::Message;
-use super::query::{KEEPALIVE_OPTION, Question, write_upstream_query};
+use super::query::{KEEPALIVE_OPTION, write_upstream_query};
 use super::response::MAX_UDP_PAYLOAD;
 use super::stored_answer::Section;
+use super::{Question, RecordType};
 
 /// Padding (RFC 7830, section 3).
 const PADDING_OPTION: u16 = 12;
@@ -19,9 +19,12 @@ const KEEPALIVE_UNIT: u64 = 100;
 const OPTION_HEAD: usize = 4;
 
 /// Writes a question for a connection to an upstream. It asks how long the connection may be idle;
-/// `padded` hides its length.
+/// `padded` hides its length. One that is to go without EDNS does neither.
 pub fn write_stream_query(question: &Question, id: u16, padded: bool) -> Vec<u8> {
     let mut packet = write_upstream_query(question, id, MAX_UDP_PAYLOAD);
+    if !question.has_edns() {
+        return packet;
+    }
     // The OPT record is the last, and is without options so far.
     let options = packet.len();
     push_option(&mut packet, KEEPALIVE_OPTION, 0);
@@ -73,6 +76,8 @@ mod tests {
         let plain = write_stream_query(&question(b"\x01a\x00"), 7, false);
         assert!(Query::parse(&plain).unwrap().opt().unwrap().keepalive);
         assert_eq!(plain.len(), 12 + 7 + 11 + 4);
+        let without = write_stream_query(&question(b"\x01a\x00").without_edns(), 7, true);
+        assert_eq!((without.len(), Query::parse(&without).unwrap().opt()), (12 + 7, None));
         let label = [&[63][..], &[b'x'; 63]].concat();
         for labels in 0..4 {
             let name = [label.repeat(labels), vec![0]].concat();

@@ -2,45 +2,17 @@
 //! still listened to; the first good answer wins.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::time::{Instant, sleep_until};
 
 use super::decision::{Failure, Outcome};
+use super::round::{Round, Send};
 use super::{Forwarder, Plan};
+use crate::dns::Question;
 use crate::dns::kept::{Verdict, keep};
-use crate::dns::{Moment, Question};
 use crate::metrics::Attempt;
-use crate::upstream::{Group, Server, Transport, Way};
-
-/// How often a question is sent to one server over UDP (RFC 9520, section 3.1).
-const MAX_DATAGRAMS: u32 = 3;
-/// How often over a stream, which repeats by itself what is lost: once more, should it be stuck.
-const MAX_STREAMS: u32 = 2;
-
-/// After so long without a reply, a packet counts as lost: the server may be sent another, and that
-/// is no hedge.
-const LOST: Duration = Duration::from_millis(400);
-
-/// A server as one question sees it.
-struct Candidate {
-    server: Arc<Server>,
-    sends: u32,
-    /// When it was last sent the question.
-    sent: Moment,
-    /// It has said that it has no answer; asking again would only say so again.
-    failed: bool,
-}
-
-/// Why a question is sent again.
-#[derive(Clone, Copy)]
-enum Cause {
-    /// Nobody is asked, or all that were have failed.
-    Need,
-    /// Whom it was sent to last, then, has not answered within its patience.
-    Lateness { of: usize, since: Moment },
-}
+use crate::upstream::{Group, Server, Way, edns};
 
 impl Forwarder {
     pub(super) async fn ask_group(
@@ -50,84 +22,33 @@ impl Forwarder {
         question: &Question,
         deadline: Instant,
     ) -> Outcome {
-        let order = group.order(self.clock.now());
-        let mut candidates: Vec<Candidate> = order
-            .into_iter()
-            .map(|server| Candidate { server, sends: 0, sent: Moment::ORIGIN, failed: false })
-            .collect();
-        if candidates.is_empty() {
-            return Outcome::Failure(Failure::Silent);
-        }
-        group.hedges.earn();
+        let Some(mut round) = Round::of(group, self.clock.now()) else { return Outcome::Failure(Failure::Silent) };
         let mut running = FuturesUnordered::new();
         let mut failure = None;
-        let (mut next_send, mut cause) = (Instant::now(), Cause::Need);
         loop {
-            let next = next_candidate(&candidates);
-            let none_may_help = candidates.iter().all(|candidate| candidate.failed);
-            if none_may_help || next.is_none() && running.is_empty() {
-                return Outcome::Failure(failure.unwrap_or(Failure::TimedOut));
+            if let Some(Send { to, server, ways }) = round.due(self.clock.now()) {
+                running.extend(ways.iter().map(|&way| {
+                    let server = Arc::clone(&server);
+                    async move { (to, self.ask_server(&server, way, group, plan, question).await) }
+                }));
             }
-            // A timer, were it due at once, would ring a millisecond late.
-            if let Some(index) = next.filter(|_| next_send <= Instant::now()) {
-                let now = self.clock.now();
-                let waited = now.since(candidates[index].sent);
-                if candidates[index].sends > 0 && waited < LOST {
-                    next_send = Instant::now() + (LOST - waited);
-                    continue;
-                }
-                if let Cause::Lateness { of, since } = cause {
-                    // A server that answers others is late and not gone: a hedge. One that is silent
-                    // may be gone: a failover, which costs nothing.
-                    let health = &candidates[of].server.health;
-                    let lost = now.since(since) >= LOST;
-                    if health.heard_since(since) && !lost && !group.hedges.take() {
-                        next_send = Instant::now() + health.patience();
-                        continue;
-                    }
-                    candidates[index].server.series.hedged(of == index);
-                }
-                let candidate = &mut candidates[index];
-                let server = Arc::clone(&candidate.server);
-                if candidate.sends == 0 {
-                    server.health.sent(now);
-                }
-                next_send = Instant::now() + server.health.patience() * (1 << candidate.sends);
-                cause = Cause::Lateness { of: index, since: now };
-                (candidate.sends, candidate.sent) = (candidate.sends + 1, now);
-                if candidate.sends == MAX_DATAGRAMS && matches!(server.transport, Transport::Udp) {
-                    running.push(self.attempt(index, Arc::clone(&server), Way::Stream, group, plan, question));
-                }
-                running.push(self.attempt(index, server, Way::Usual, group, plan, question));
-                continue;
+            let next_send = round.next_send();
+            if round.is_lost() || running.is_empty() && next_send.is_none() {
+                return Outcome::Failure(failure.unwrap_or(Failure::TimedOut));
             }
             tokio::select! {
                 biased;
-                Some((index, outcome)) = running.next(), if !running.is_empty() => match outcome {
+                Some((from, outcome)) = running.next(), if !running.is_empty() => match outcome {
                     Outcome::Answer(kept) => return Outcome::Answer(kept),
                     Outcome::Failure(reason) => {
-                        let candidate: &mut Candidate = &mut candidates[index];
-                        candidate.failed = true;
+                        round.failed(from);
                         failure = failure.max(Some(reason));
-                        (next_send, cause) = (Instant::now(), Cause::Need);
                     }
                 },
-                () = sleep_until(next_send), if next.is_some() => {}
+                () = sleep_until(next_send.unwrap_or(deadline)), if next_send.is_some() => {}
                 () = sleep_until(deadline) => return Outcome::Failure(failure.unwrap_or(Failure::TimedOut)),
             }
         }
-    }
-
-    async fn attempt(
-        &self,
-        index: usize,
-        server: Arc<Server>,
-        way: Way,
-        group: &Group,
-        plan: &Plan,
-        question: &Question,
-    ) -> (usize, Outcome) {
-        (index, self.ask_server(&server, way, group, plan, question).await)
     }
 
     async fn ask_server(
@@ -139,7 +60,7 @@ impl Forwarder {
         question: &Question,
     ) -> Outcome {
         let mut attempt = Unfinished { server, group, started: Instant::now(), ended: false };
-        let reply = match self.exchange.exchange(server, question, way).await {
+        let reply = match edns::ask(&*self.exchange, server, question, way, || self.clock.now()).await {
             Ok(reply) => reply,
             Err(error) => {
                 tracing::debug!(%server, ?question, %error, "upstream cannot be reached");
@@ -169,17 +90,6 @@ impl Forwarder {
         attempt.end(attempted);
         outcome
     }
-}
-
-/// The server to ask next: of those that may still help, the first that was asked least.
-fn next_candidate(candidates: &[Candidate]) -> Option<usize> {
-    let most = |candidate: &Candidate| match candidate.server.transport {
-        Transport::Udp => MAX_DATAGRAMS,
-        Transport::Tcp | Transport::Tls(_) => MAX_STREAMS,
-    };
-    let open =
-        candidates.iter().enumerate().filter(|(_, candidate)| !candidate.failed && candidate.sends < most(candidate));
-    open.min_by_key(|(_, candidate)| candidate.sends).map(|(index, _)| index)
 }
 
 /// Counts an attempt when it ends, also when it is given up.

@@ -2,8 +2,10 @@
 //! of servers after the other, within a budget that no client outwaits.
 
 mod asking;
+mod cut;
 mod decision;
 mod in_flight;
+mod round;
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -36,6 +38,8 @@ pub struct Plan {
     pub groups: Vec<Arc<Group>>,
     pub next_on: NextOn,
     pub ttl: TtlRules,
+    /// Whether an NXDOMAIN answers for all below its name (RFC 8020).
+    pub nxdomain_cut: bool,
 }
 
 /// What came of forwarding, or of remembering it.
@@ -71,11 +75,15 @@ impl Forwarder {
         self.clock.now()
     }
 
-    /// What is known without asking: a cached answer, else a failure of the last seconds.
+    /// What is known without asking: a cached answer, else a denial that covers the question, else a
+    /// failure of the last seconds.
     pub fn recall(&self, plan: &Plan, question: &Question, now: Moment) -> Option<Forwarded> {
         let key = KeyBuffer::new(plan.identity, question);
         if let Some(cached) = self.shared.store.get(key.as_bytes(), now) {
             return Some(Forwarded { answer: cached.answer, expires: Some(cached.expires), source: Source::Cache });
+        }
+        if let Some(denied) = self.cut(plan, question, now) {
+            return Some(denied);
         }
         let answer = self.shared.failures.get(key.as_bytes(), now)?;
         Some(Forwarded { answer, expires: None, source: Source::Failure })
@@ -110,6 +118,7 @@ impl Forwarder {
                     Some(expires) if fresh => {
                         let now = self.clock.now();
                         let cached = Cached::new(Arc::clone(&forwarded.answer), now, expires.since(now));
+                        self.keep_cut(plan, question, &forwarded, &cached);
                         self.shared.store.put(key, cached, Box::new(record));
                     }
                     _ => drop(record),

@@ -11,7 +11,7 @@ use crate::config::Policy;
 use crate::dns::Moment;
 
 /// `fastest` asks another than the fastest first for one question in so many, …
-const EXPLORE: u32 = 32;
+const EXPLORE: usize = 32;
 /// … and no more often than this, so that it learns when another has become faster.
 const EXPLORE_PAUSE: Duration = Duration::from_secs(1);
 
@@ -44,7 +44,7 @@ impl Group {
                     // Stable: among equals, and before anything is known, the configured order.
                     order.sort_by_key(|server| server.health.round_trip());
                     if self.explores(now) {
-                        let other = rand::rng().random_range(1..order.len());
+                        let other = 1 + self.turn.load(Relaxed) / EXPLORE % (order.len() - 1);
                         order[..=other].rotate_right(1);
                     }
                 }
@@ -63,10 +63,11 @@ impl Group {
     }
 
     fn explores(&self, now: Moment) -> bool {
+        let is_turn = self.turn.fetch_add(1, Relaxed) % EXPLORE == EXPLORE - 1;
         let last = self.explored.load(Relaxed);
         let now = now.since(Moment::ORIGIN).as_secs();
-        now >= last + EXPLORE_PAUSE.as_secs()
-            && rand::rng().random_ratio(1, EXPLORE)
+        is_turn
+            && now >= last + EXPLORE_PAUSE.as_secs()
             && self.explored.compare_exchange(last, now, Relaxed, Relaxed).is_ok()
     }
 }

@@ -5,6 +5,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use super::edns::EdnsMemory;
 use crate::dns::Moment;
 
 /// Bounds on how long a server is waited for before another is asked as well.
@@ -37,6 +38,8 @@ pub struct Health {
     heard: AtomicU64,
     /// It has not answered a probe either.
     silent: AtomicBool,
+    /// Whether it is asked with EDNS.
+    pub(super) edns: EdnsMemory,
 }
 
 impl Health {

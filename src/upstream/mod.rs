@@ -1,6 +1,7 @@
 //! Servers that are asked: who they are, in what order, and one question to one of them.
 
 mod allowance;
+pub mod edns;
 mod group;
 mod health;
 pub mod matching;

@@ -16,7 +16,8 @@ pub(super) fn name(text: &str) -> Name {
 
 pub(super) fn forward() -> Option<Forward> {
     let next_on = NextOn { nxdomain: false, nodata: false, servfail: true, refused: true, timeout: true };
-    Some(Forward { groups: vec![0], next_on, ttl: TtlRules { min: 0, max: 86_400, negative_max: 3600 } })
+    let ttl = TtlRules { min: 0, max: 86_400, negative_max: 3600 };
+    Some(Forward { groups: vec![0], next_on, ttl, except: Vec::new(), nxdomain_cut: false, max_labels: None })
 }
 
 /// A zone owned whole, with TTL 30.

@@ -23,7 +23,9 @@
 mod certificates;
 mod client;
 mod clients;
+mod clusters;
 mod dot;
+mod edns;
 mod flood;
 mod harness;
 mod lifecycle;
@@ -38,6 +40,7 @@ mod process;
 mod recorder;
 mod reload;
 mod rfc8906;
+mod search_path;
 mod seeds;
 mod seeds_kubernetes;
 mod streams;

@@ -25,6 +25,8 @@ use zerohop::metrics::Registry;
 use zerohop::upstream::matching::{Match, classify};
 use zerohop::upstream::{Exchange, ExchangeError, Exchanged, Server, Way, probe};
 
+pub(crate) use crate::answer::Answer;
+
 /// What an upstream does with one question.
 #[derive(Clone)]
 pub(crate) enum Act {
@@ -48,6 +50,9 @@ pub(crate) enum Act {
 /// The ID of queries, both to the line and from it.
 pub(crate) const ID: u16 = 0x4242;
 
+/// What a question that comes without EDNS ends with.
+pub(crate) const WITHOUT_EDNS: &str = ", without EDNS";
+
 impl Act {
     pub(crate) fn data(records: &str) -> Self {
         Self::Reply { after: Duration::from_millis(1), rcode: ResponseCode::NoError, records: records.to_owned() }
@@ -59,6 +64,12 @@ impl Act {
 
     pub(crate) fn nxdomain(soa: &str) -> Self {
         let records = format!("--\n{soa}");
+        Self::Reply { after: Duration::from_millis(1), rcode: ResponseCode::NXDomain, records }
+    }
+
+    /// NXDOMAIN at the end of an alias.
+    pub(crate) fn nxdomain_behind(alias: &str, soa: &str) -> Self {
+        let records = format!("{alias}\n--\n{soa}");
         Self::Reply { after: Duration::from_millis(1), rcode: ResponseCode::NXDomain, records }
     }
 
@@ -88,8 +99,9 @@ impl Exchange for Upstreams {
         let mut text = String::new();
         write_text(question.name(), &mut text).unwrap();
         let text = format!("{text} {}", question.rtype());
+        let asked = format!("{text}{}", if question.has_edns() { "" } else { WITHOUT_EDNS });
         match way {
-            Way::Usual => self.asked.borrow_mut().push((server.address, text.clone())),
+            Way::Usual => self.asked.borrow_mut().push((server.address, asked)),
             Way::Stream => self.streamed.set(self.streamed.get() + 1),
         }
         self.act(server.address, text, question, way)
@@ -98,7 +110,8 @@ impl Exchange for Upstreams {
 
 impl Upstreams {
     fn act<'a>(&'a self, server: SocketAddr, text: String, question: &'a Question, way: Way) -> Exchanged<'a> {
-        let act = self.script.borrow().as_ref().map_or(Act::Silence, |script| script(server, &text));
+        let asked = format!("{text}{}", if question.has_edns() { "" } else { WITHOUT_EDNS });
+        let act = self.script.borrow().as_ref().map_or(Act::Silence, |script| script(server, &asked));
         Box::pin(async move {
             match act {
                 Act::Reply { after, rcode, records } => {
@@ -264,6 +277,11 @@ impl World {
         self.asked().len()
     }
 
+    /// The same, but for questions put once more without EDNS.
+    pub(crate) fn asked_anew(&self) -> usize {
+        self.asked().iter().filter(|(_, question)| !question.ends_with(WITHOUT_EDNS)).count()
+    }
+
     /// Asks `name type`, with EDNS.
     pub(crate) async fn ask(&self, question: &str) -> Answer {
         self.ask_worker(0, &packet(question)).await.expect("a reply")
@@ -340,45 +358,6 @@ pub(crate) fn packet(question: &str) -> Vec<u8> {
     message.add_query(Query::query(name, ProtoType::from_str(rtype).unwrap()));
     message.set_edns(hickory_proto::op::Edns::new());
     message.to_vec().unwrap()
-}
-
-/// A reply as a client sees it.
-pub(crate) struct Answer {
-    pub(crate) octets: Vec<u8>,
-}
-
-impl Answer {
-    pub(crate) fn message(&self) -> Message {
-        Message::from_vec(&self.octets).unwrap()
-    }
-
-    pub(crate) fn rcode(&self) -> ResponseCode {
-        self.message().metadata.response_code
-    }
-
-    /// The answer section, a line a record: `owner ttl IN type rdata`.
-    pub(crate) fn lines(&self) -> Vec<String> {
-        self.message().answers.iter().map(ToString::to_string).collect()
-    }
-
-    /// The RDATA of the answer section, sorted.
-    pub(crate) fn data(&self) -> Vec<String> {
-        let mut data: Vec<String> = self.message().answers.iter().map(|record| record.data.to_string()).collect();
-        data.sort();
-        data
-    }
-
-    /// The SOA's TTL in the authority section.
-    pub(crate) fn negative_ttl(&self) -> Option<u32> {
-        self.message().authorities.iter().find(|record| record.record_type() == ProtoType::SOA).map(|soa| soa.ttl)
-    }
-
-    /// The INFO-CODE of an Extended DNS Error; it is the only option that we send.
-    pub(crate) fn extended_error(&self) -> Option<u16> {
-        let option = self.octets.len().checked_sub(6)?;
-        let is_error = self.octets[option..option + 4] == [0, 15, 0, 2];
-        is_error.then(|| u16::from_be_bytes([self.octets[option + 4], self.octets[option + 5]]))
-    }
 }
 
 /// Runs a scenario under paused time.

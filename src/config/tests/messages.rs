@@ -84,8 +84,13 @@ const CASES: &[(&str, &str)] = &[
     ("next-on-without-a-next", "[[zone]]\nname = '.'\nforward = ['10.0.0.1']\nnext-on = ['NXDOMAIN']\n"),
     (
         "without-effect",
-        "[[zone]]\nname = 'a'\nrecords = ['a A 10.0.0.1']\nother-types = 'forward'\nnext-on = ['NXDOMAIN']\nmin-ttl = 1\nmax-ttl = 2\nnegative-max-ttl = 1\n",
+        "[[zone]]\nname = 'a'\nrecords = ['a A 10.0.0.1']\nother-types = 'forward'\nnext-on = ['NXDOMAIN']\nmin-ttl = 1\nmax-ttl = 2\nnegative-max-ttl = 1\nexcept = ['b.a']\nnxdomain-cut = true\nmax-labels = 4\n",
     ),
+    (
+        "except",
+        "[[zone]]\nname = 'a'\nforward = ['10.0.0.1']\nrecords = ['x.y A 10.0.0.1']\nexcept = ['*.b.a', 'a', 'b.c', 'y.a', 'x.y.a', 'z.d.a']\n[[zone]]\nname = 'd.a'\nforward = ['10.0.0.1']\n",
+    ),
+    ("max-labels", "[[zone]]\nname = '.'\nforward = ['10.0.0.1']\nmax-labels = 0\nnxdomain-cut = 1\n"),
     ("record", "[[zone]]\nname = 'a'\nrecords = ['a  A 10.0.0', \"b\\tADDRESS x\", 'c A']\n"),
     ("record-outside", "[[zone]]\nnames = ['a', 'b']\nrecords = ['x.c. A 10.0.0.1', 'x.b. A 10.0.0.1']\n"),
     (
