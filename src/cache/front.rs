@@ -252,7 +252,8 @@ mod tests {
             front.insert(&question(&format!("flood{number}.")), 0, memory(None));
         }
         let kept = hot.iter().filter(|name| hits(&mut front, name, 0, second(2))).count();
-        assert!(kept >= 95, "{kept} of 100 hot names left");
+        // Two hot names of one set may push each other out.
+        assert!(kept >= 85, "{kept} of 100 hot names left");
     }
 
     #[test]
