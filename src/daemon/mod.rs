@@ -149,7 +149,7 @@ impl Daemon {
         let servers = move || tables.load().servers().cloned().collect();
         // What failed while they were away may be asked again.
         let back = move || shared.failures.clear();
-        let exchange = Rc::new(upstream::Sockets::default());
+        let exchange = Rc::new(upstream::Sockets::new(self.admin.clock));
         tokio::task::spawn_local(upstream::probe(Rc::clone(&exchange) as Rc<_>, self.admin.clock, servers, back));
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;

@@ -91,7 +91,7 @@ fn run(start: Start, sockets: io::Result<Vec<Sockets>>) -> io::Result<()> {
 }
 
 async fn serve(start: Start, sockets: Vec<Sockets>) -> io::Result<()> {
-    let exchange = Rc::new(upstream::Sockets::default());
+    let exchange = Rc::new(upstream::Sockets::new(start.clock));
     let forwarder = Rc::new(Forwarder::new(Rc::clone(&exchange) as Rc<_>, start.shared, start.clock));
     let front = Front::new(start.front_bytes);
     let series = Arc::clone(&start.series);

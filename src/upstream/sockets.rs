@@ -11,6 +11,7 @@ use tokio::sync::Semaphore;
 use super::stream::{self, Pool};
 use super::udp::Ports;
 use super::{Exchange, Exchanged, Server, Tls, Transport, Way};
+use crate::clock::Clock;
 use crate::dns::{Protocol, Question};
 
 /// Connections to all servers at once; more wait for one to end, so that descriptors are left for
@@ -30,18 +31,21 @@ pub struct Sockets {
     udp: RefCell<HashMap<SocketAddr, Rc<Ports>>>,
     streams: RefCell<HashMap<Destination, Rc<Pool>>>,
     permits: Arc<Semaphore>,
-}
-
-impl Default for Sockets {
-    fn default() -> Self {
-        let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-        Self { udp: RefCell::default(), streams: RefCell::default(), permits }
-    }
+    clock: Clock,
 }
 
 impl Sockets {
-    fn ports(&self, address: SocketAddr) -> Rc<Ports> {
-        Rc::clone(self.udp.borrow_mut().entry(address).or_insert_with(|| Rc::new(Ports::new(address))))
+    pub fn new(clock: Clock) -> Self {
+        let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        Self { udp: RefCell::default(), streams: RefCell::default(), permits, clock }
+    }
+
+    fn ports(&self, server: &Server) -> Rc<Ports> {
+        let (health, clock) = (Arc::clone(&server.health), self.clock);
+        // A server whose answers come too late to be used is slow, not silent.
+        let late = move || health.heard(clock.now());
+        let mut udp = self.udp.borrow_mut();
+        Rc::clone(udp.entry(server.address).or_insert_with(|| Rc::new(Ports::new(server.address, late))))
     }
 
     fn pool(&self, server: &Server) -> Rc<Pool> {
@@ -80,7 +84,7 @@ impl Exchange for Sockets {
         Box::pin(async move {
             if matches!(server.transport, Transport::Udp) && way == Way::Usual {
                 let sent = || server.series.sent(Protocol::Udp);
-                if let Some(reply) = self.ports(server.address).ask(question, sent).await? {
+                if let Some(reply) = self.ports(server).ask(question, sent).await? {
                     return Ok(reply);
                 }
             }

@@ -21,6 +21,7 @@ use tokio::time::Instant;
 use super::ExchangeError;
 use super::matching::{Match, classify};
 use crate::dns::Question;
+use crate::dns::message::Header;
 use crate::dns::query::write_upstream_query;
 use crate::dns::response::MAX_UDP_PAYLOAD;
 
@@ -38,6 +39,7 @@ const RECEIVE_BUFFER: usize = 65_535;
 pub(super) struct Ports {
     server: SocketAddr,
     sockets: RefCell<Vec<Rc<Port>>>,
+    late: Rc<dyn Fn()>,
 }
 
 /// One connected socket and the questions that wait for a reply on it. It is closed when the pool
@@ -47,6 +49,7 @@ struct Port {
     waiting: RefCell<HashMap<u16, Waiting>>,
     opened: Instant,
     asked: Cell<u32>,
+    late: Rc<dyn Fn()>,
     reader: AbortHandle,
 }
 
@@ -79,8 +82,9 @@ impl Drop for Port {
 }
 
 impl Ports {
-    pub(super) fn new(server: SocketAddr) -> Self {
-        Self { server, sockets: RefCell::default() }
+    /// `late` is told of replies that come when nobody waits for them any more.
+    pub(super) fn new(server: SocketAddr, late: impl Fn() + 'static) -> Self {
+        Self { server, sockets: RefCell::default(), late: Rc::new(late) }
     }
 
     /// Asks once and waits for as long as the caller does. `None`: the reply was truncated. `sent`
@@ -106,14 +110,14 @@ impl Ports {
         if let Some(port) = self.sockets.borrow().get(index) {
             return Ok(Rc::clone(port));
         }
-        let port = Port::open(self.server).await?;
+        let port = Port::open(self.server, Rc::clone(&self.late)).await?;
         self.sockets.borrow_mut().push(Rc::clone(&port));
         Ok(port)
     }
 }
 
 impl Port {
-    async fn open(server: SocketAddr) -> io::Result<Rc<Self>> {
+    async fn open(server: SocketAddr, late: Rc<dyn Fn()>) -> io::Result<Rc<Self>> {
         let any: SocketAddr = match server {
             SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
             SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
@@ -125,6 +129,7 @@ impl Port {
             waiting: RefCell::default(),
             opened: Instant::now(),
             asked: Cell::new(0),
+            late,
             reader: tokio::task::spawn_local(read(socket, Weak::clone(port))).abort_handle(),
         }))
     }
@@ -156,7 +161,13 @@ impl Port {
     fn deliver(&self, packet: &[u8]) {
         let Some(id) = packet.first_chunk().map(|id| u16::from_be_bytes(*id)) else { return };
         let mut waiting = self.waiting.borrow_mut();
-        let Some(asked) = waiting.get_mut(&id) else { return };
+        let Some(asked) = waiting.get_mut(&id) else {
+            // Only the server is heard on a connected socket.
+            if Header::read(packet).is_ok_and(Header::is_response) {
+                (self.late)();
+            }
+            return;
+        };
         let arrival = match classify(packet, id, &asked.question) {
             Match::Reply => Some(packet.to_vec()),
             Match::Truncated => None,
@@ -204,7 +215,7 @@ mod tests {
 
     async fn server() -> (UdpSocket, Ports) {
         let server = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-        let ports = Ports::new(server.local_addr().unwrap());
+        let ports = Ports::new(server.local_addr().unwrap(), || ());
         (server, ports)
     }
 
@@ -257,6 +268,27 @@ mod tests {
             port.deliver(&packet);
             drop(registered);
             assert!(port.waiting.borrow().is_empty());
+        });
+    }
+
+    #[test]
+    fn a_reply_that_comes_too_late_is_still_a_sign_of_life() {
+        local(async {
+            let server = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+            let (late, mut told) = tokio::sync::mpsc::unbounded_channel();
+            let ports = Ports::new(server.local_addr().unwrap(), move || late.send(()).unwrap());
+            let asked = question(b'a');
+            let giving_up = async {
+                tokio::select! {
+                    _ = ports.ask(&asked, || ()) => panic!("nobody has answered"),
+                    query = receive(&server) => query,
+                }
+            };
+            let (query, from) = giving_up.await;
+            server.send_to(&query, from).await.unwrap();
+            server.send_to(&reply_to(&query), from).await.unwrap();
+            told.recv().await.unwrap();
+            assert!(told.try_recv().is_err(), "a question is no reply");
         });
     }
 
