@@ -93,7 +93,7 @@ impl Stage {
             config::parse(Path::new("handler.toml"), CONFIG).unwrap_or_else(|faults| panic!("{faults}")).config;
         let (clock, registry) = (Clock::start(), Registry::new(1));
         let live = Arc::new(ArcSwap::from_pointee(tables(&config, 0, &registry)));
-        let (store, _) = Store::start(1 << 20).expect("a store");
+        let (store, _) = Store::start(1 << 20, 20).expect("a store");
         let shared = Shared { store, failures: Failures::default(), in_flight: Arc::new(InFlight::default()) };
         let upstreams = Rc::new(Upstreams::default());
         let forwarder = Forwarder::new(Rc::clone(&upstreams) as Rc<dyn Exchange>, Arc::new(shared), clock);

@@ -1,4 +1,7 @@
 //! The one cache of all zones and workers: moka, bounded in bytes.
+//!
+//! Denials have a part of it to themselves, so that names that do not exist, of which there is no
+//! end, never push out those that do.
 
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, TrySendError, sync_channel};
@@ -48,9 +51,18 @@ struct Write {
 
 /// See the module's head.
 pub struct Store {
-    entries: moka::sync::Cache<Key, Cached>,
+    parts: Parts,
     queue: SyncSender<Write>,
     counts: Arc<Counts>,
+}
+
+type Part = moka::sync::Cache<Key, Cached>;
+
+/// A key is in one of the two, and for a moment in both while its answer changes sides.
+#[derive(Clone)]
+struct Parts {
+    data: Part,
+    denials: Part,
 }
 
 /// What operators see of the store.
@@ -81,53 +93,42 @@ impl Expiry<Key, Cached> for Lifetimes {
 }
 
 impl Store {
-    /// A store of at most `max_bytes`, and the thread that writes to it. The thread ends when the
-    /// store is dropped.
+    /// A store of at most `max_bytes`, of which denials hold `negative_share` percent at most, and
+    /// the thread that writes to it. The thread ends when the store is dropped.
     ///
     /// # Errors
     /// When the thread cannot be started.
-    pub fn start(max_bytes: u64) -> std::io::Result<(Arc<Self>, JoinHandle<()>)> {
+    pub fn start(max_bytes: u64, negative_share: u8) -> std::io::Result<(Arc<Self>, JoinHandle<()>)> {
         let counts = Arc::new(Counts::default());
-        let evicted = Arc::clone(&counts);
-        let entries: moka::sync::Cache<Key, Cached> = moka::sync::Cache::builder()
-            .max_capacity(max_bytes)
-            .weigher(|key: &Key, cached: &Cached| {
-                u32::try_from(key.len() + cached.answer.memory() + OVERHEAD).unwrap_or(u32::MAX)
-            })
-            .expire_after(Lifetimes)
-            .eviction_listener(move |_, _, cause| {
-                if cause == RemovalCause::Size {
-                    evicted.evictions.add(1);
-                }
-            })
-            .build();
+        let for_denials = max_bytes / 100 * u64::from(negative_share.min(100));
+        let parts = Parts { data: part(max_bytes - for_denials, &counts), denials: part(for_denials, &counts) };
         let (queue, writes) = sync_channel::<Write>(QUEUE);
-        let writer = entries.clone();
+        let writer = parts.clone();
         let thread = std::thread::Builder::new().name("cache".to_owned()).spawn(move || {
             let mut untidy = false;
             loop {
                 match writes.recv_timeout(if untidy { UPKEEP } else { IDLE }) {
                     Ok(write) => {
-                        apply(&writer, write);
+                        writer.apply(write);
                         // A full batch between two tidyings, so that a burst does not pay for each.
-                        writes.try_iter().take(256).for_each(|write| apply(&writer, write));
-                        writer.run_pending_tasks();
+                        writes.try_iter().take(256).for_each(|write| writer.apply(write));
+                        writer.tidy();
                         untidy = true;
                     }
                     Err(RecvTimeoutError::Timeout) => {
-                        writer.run_pending_tasks();
+                        writer.tidy();
                         untidy = false;
                     }
                     Err(RecvTimeoutError::Disconnected) => return,
                 }
             }
         })?;
-        Ok((Arc::new(Self { entries, queue, counts }), thread))
+        Ok((Arc::new(Self { parts, queue, counts }), thread))
     }
 
     /// The answer under `key`, if it still holds.
     pub fn get(&self, key: &[u8], now: Moment) -> Option<Cached> {
-        self.entries.get(key).filter(|cached| now < cached.expires)
+        self.parts.get(key).filter(|cached| now < cached.expires)
     }
 
     /// Hands an answer to the cache thread, without waiting. `visible` is dropped when the entry
@@ -145,13 +146,47 @@ impl Store {
 
     /// Entries and the bytes they are weighed at, as of the last tidying.
     pub fn size(&self) -> (u64, u64) {
-        (self.entries.entry_count(), self.entries.weighted_size())
+        let Parts { data, denials } = &self.parts;
+        (data.entry_count() + denials.entry_count(), data.weighted_size() + denials.weighted_size())
     }
 }
 
-fn apply(entries: &moka::sync::Cache<Key, Cached>, write: Write) {
-    entries.insert(write.key, write.cached);
-    drop(write.visible);
+impl Parts {
+    fn get(&self, key: &[u8]) -> Option<Cached> {
+        self.data.get(key).or_else(|| self.denials.get(key))
+    }
+
+    fn apply(&self, Write { key, cached, visible }: Write) {
+        let (part, other) = match cached.answer.is_denial() {
+            true => (&self.denials, &self.data),
+            false => (&self.data, &self.denials),
+        };
+        // What was true until now must not come back when this is gone.
+        part.insert(key.clone(), cached);
+        other.invalidate(&key);
+        drop(visible);
+    }
+
+    fn tidy(&self) {
+        self.data.run_pending_tasks();
+        self.denials.run_pending_tasks();
+    }
+}
+
+fn part(max_bytes: u64, counts: &Arc<Counts>) -> Part {
+    let evicted = Arc::clone(counts);
+    moka::sync::Cache::builder()
+        .max_capacity(max_bytes)
+        .weigher(|key: &Key, cached: &Cached| {
+            u32::try_from(key.len() + cached.answer.memory() + OVERHEAD).unwrap_or(u32::MAX)
+        })
+        .expire_after(Lifetimes)
+        .eviction_listener(move |_, _, cause| {
+            if cause == RemovalCause::Size {
+                evicted.evictions.add(1);
+            }
+        })
+        .build()
 }
 
 #[cfg(test)]
@@ -159,7 +194,8 @@ mod tests {
     use std::sync::mpsc::channel;
 
     use super::*;
-    use crate::dns::Rcode;
+    use crate::dns::stored_answer::{AnswerBuilder, Owner, Section};
+    use crate::dns::{Rcode, RecordType};
 
     /// Tells when it is dropped.
     struct Told(std::sync::mpsc::Sender<()>);
@@ -171,8 +207,12 @@ mod tests {
     }
 
     fn put(store: &Store, key: &[u8], lifetime: u64) {
+        put_answer(store, key, lifetime, StoredAnswer::bare(Rcode::NXDOMAIN, None));
+    }
+
+    fn put_answer(store: &Store, key: &[u8], lifetime: u64, answer: StoredAnswer) {
         let (sender, receiver) = channel();
-        let answer = Arc::new(StoredAnswer::bare(Rcode::NXDOMAIN, None));
+        let answer = Arc::new(answer);
         let cached = Cached::new(answer, Moment::default(), Duration::from_secs(lifetime));
         store.put(key.into(), cached, Box::new(Told(sender)));
         receiver.recv_timeout(Duration::from_secs(10)).unwrap();
@@ -180,7 +220,7 @@ mod tests {
 
     #[test]
     fn an_entry_can_be_found_once_its_writer_is_told_and_until_its_deadline() {
-        let (store, _) = Store::start(1 << 20).unwrap();
+        let (store, _) = Store::start(1 << 20, 20).unwrap();
         put(&store, b"k", 10);
         let at = |seconds| Moment::default() + Duration::from_secs(seconds);
         assert!(store.get(b"k", at(9)).is_some());
@@ -188,19 +228,54 @@ mod tests {
         assert!(store.get(b"other", at(1)).is_none());
     }
 
+    fn address() -> StoredAnswer {
+        let mut builder = AnswerBuilder::new(Rcode::NOERROR);
+        builder.push(Section::Answer, Owner::Question, RecordType::A, 300, &[10, 0, 0, 1]).unwrap();
+        builder.finish(Some(Moment::default()))
+    }
+
     #[test]
     fn bytes_are_bounded() {
-        let (store, _) = Store::start(100_000).unwrap();
+        let (store, _) = Store::start(100_000, 20).unwrap();
         for number in 0..2000u32 {
             put(&store, &number.to_be_bytes(), 1000);
+            put_answer(&store, format!("data {number}").as_bytes(), 1000, address());
         }
         let (entries, bytes) = store.size();
         assert!(bytes <= 100_000 && entries < 180, "{entries} entries, {bytes} bytes");
     }
 
     #[test]
+    fn a_flood_of_denials_pushes_out_no_data_and_keeps_to_its_share() {
+        let (store, _) = Store::start(100_000, 20).unwrap();
+        for number in 0..100 {
+            put_answer(&store, format!("data {number}").as_bytes(), 1000, address());
+        }
+        for number in 0..5000u32 {
+            put(&store, &number.to_be_bytes(), 1000);
+        }
+        let kept =
+            (0..100).filter(|number| store.get(format!("data {number}").as_bytes(), Moment::default()).is_some());
+        assert_eq!(kept.count(), 100);
+        let denials = store.parts.denials.weighted_size();
+        assert!((15_000..=20_000).contains(&denials), "{denials} bytes");
+    }
+
+    #[test]
+    fn an_answer_replaces_a_denial_and_the_other_way_round() {
+        let (store, _) = Store::start(1 << 20, 20).unwrap();
+        let is_denial = || store.get(b"k", Moment::default()).unwrap().answer.is_denial();
+        for _ in 0..2 {
+            put(&store, b"k", 10);
+            assert!(is_denial());
+            put_answer(&store, b"k", 10, address());
+            assert!(!is_denial());
+        }
+    }
+
+    #[test]
     fn the_thread_ends_with_the_store() {
-        let (store, thread) = Store::start(1 << 20).unwrap();
+        let (store, thread) = Store::start(1 << 20, 20).unwrap();
         drop(store);
         thread.join().unwrap();
     }

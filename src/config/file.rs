@@ -15,7 +15,7 @@ pub(super) struct File {
     pub(super) server: Server,
     pub(super) intercept: Vec<At<String>>,
     pub(super) admin: Admin,
-    pub(super) max_bytes: u64,
+    pub(super) cache: Cache,
     pub(super) log_format: String,
     pub(super) log_level: String,
     pub(super) upstreams: Vec<Upstream>,
@@ -32,6 +32,11 @@ pub(super) struct Server {
     pub(super) tcp_read: Duration,
     pub(super) drain: Duration,
     pub(super) private_reverse: String,
+}
+
+pub(super) struct Cache {
+    pub(super) max_bytes: u64,
+    pub(super) negative_share: u64,
 }
 
 pub(super) struct Admin {
@@ -106,7 +111,7 @@ pub(super) fn read(report: &mut Report<'_>) -> File {
         server: server(&single(Section::Server, report), report),
         intercept: single(Section::Interface, report).texts(&keys::INTERCEPT, report).unwrap_or_default(),
         admin: admin(&single(Section::Admin, report), report),
-        max_bytes: single(Section::Cache, report).number(&keys::MAX_BYTES, report).map_or(0, |at| at.value),
+        cache: cache(&single(Section::Cache, report), report),
         log_format: word(&log, &keys::LOG_FORMAT, report).value,
         log_level: word(&log, &keys::LOG_LEVEL, report).value,
         upstreams: repeated(&root, Section::Upstream, report, upstream),
@@ -160,6 +165,11 @@ fn admin(table: &Table<'_>, report: &mut Report<'_>) -> Admin {
         listen: table.text(&keys::ADMIN_LISTEN, report),
         metrics_listen: table.texts(&keys::METRICS_LISTEN, report).unwrap_or_default(),
     }
+}
+
+fn cache(table: &Table<'_>, report: &mut Report<'_>) -> Cache {
+    let mut number = |key| table.number(key, report).map_or(0, |at| at.value);
+    Cache { max_bytes: number(&keys::MAX_BYTES), negative_share: number(&keys::NEGATIVE_SHARE) }
 }
 
 fn upstream(entries: &DeTable<'_>, span: Range<usize>, report: &mut Report<'_>) -> Upstream {

@@ -165,6 +165,8 @@ METRICS_LISTEN: Admin "metrics-listen", Texts("IP addresses with a port"), Toml(
 
 MAX_BYTES: Cache "max-bytes", Size { min: 1 << 20, max: 1 << 40 }, Toml(r#""64MiB""#),
     "A hard ceiling for all that is kept: one cache for all zones.";
+NEGATIVE_SHARE: Cache "negative-share", Count { min: 1, max: 90 }, Toml("20"),
+    "What part of it NXDOMAIN and NODATA may take, in percent. The rest is for data alone, so that a flood of names that do not exist pushes out none that do.";
 
 LOG_FORMAT: Log "format", Word { words: &["auto", "text", "json"], later: &[] }, Toml(r#""auto""#),
     "`auto` is text on a terminal and JSON elsewhere.";
@@ -222,7 +224,7 @@ pub(super) const LATER: &[(Section, &[&str])] = &[
     (Section::Server, &["tls", "lameduck", "in-flight"]),
     (Section::Interface, &["name", "addresses"]),
     (Section::Admin, &["families", "control"]),
-    (Section::Cache, &["persist", "prefetch", "negative-share"]),
+    (Section::Cache, &["persist", "prefetch"]),
     (Section::Log, &["queries", "dnstap", "sample-rate"]),
     (Section::Upstream, &["ca", "certificate", "key", "source-port", "case-randomization", "bootstrap"]),
     (Section::Zone, &["serve-stale", "except", "nxdomain-cut", "max-labels", "in-flight"]),

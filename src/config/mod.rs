@@ -92,6 +92,8 @@ pub struct Admin {
 pub struct Cache {
     /// A hard ceiling in bytes for all that is kept, the workers' fronts included.
     pub max_bytes: u64,
+    /// What part of it denials may take, in percent.
+    pub negative_share: u8,
 }
 
 /// `[log]`.

@@ -171,7 +171,7 @@ impl World {
         let tables = Self::tables(toml, 1, &registry);
         let ready = tables.ready.clone();
         let tables = Arc::new(ArcSwap::from_pointee(tables));
-        let (store, _) = Store::start(1 << 24).unwrap();
+        let (store, _) = Store::start(1 << 24, 20).unwrap();
         let in_flight = Arc::new(InFlight::default());
         let shared = Arc::new(Shared { store, failures: Failures::default(), in_flight });
         let upstreams = Rc::new(Upstreams::default());

@@ -97,7 +97,7 @@ fn what_is_not_said_is_the_default() {
     assert!((1..=4).contains(&config.server.workers));
     assert_eq!(config.server.allow.len(), 9);
     assert_eq!((config.server.tcp_connections, config.server.tcp_idle), (1024, Duration::from_secs(10)));
-    assert_eq!((config.admin.listen, config.cache.max_bytes), (None, 64 << 20));
+    assert_eq!((config.admin.listen, config.cache.max_bytes, config.cache.negative_share), (None, 64 << 20, 20));
 }
 
 #[test]
