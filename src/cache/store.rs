@@ -3,11 +3,13 @@
 //! Denials have a part of it to themselves, so that names that do not exist, of which there is no
 //! end, never push out those that do.
 
+use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use foldhash::fast::RandomState;
 use moka::Expiry;
 use moka::notification::RemovalCause;
 
@@ -25,26 +27,38 @@ const IDLE: Duration = Duration::from_secs(1);
 /// growth of resident memory over 100,000 answers of one A record, less their own octets.
 const OVERHEAD: usize = 512;
 
+/// By how much the time that an entry stays beyond its TTL differs from key to key, as a part of it:
+/// what came in together must not all be thrown out together, which would hold the cache thread up.
+const JITTER: u32 = 8;
+
 /// An answer in the cache.
 #[derive(Clone, Debug)]
 pub struct Cached {
     pub answer: Arc<StoredAnswer>,
-    /// When its first record runs out. The entry may be seen a little longer; it no longer counts.
+    /// When its first record runs out. From then on it is stale.
     pub expires: Moment,
     lifetime: Duration,
+    /// How long it stays when it has run out.
+    tail: Duration,
 }
 
 impl Cached {
-    /// An answer that holds for `lifetime` from `now`.
-    pub fn new(answer: Arc<StoredAnswer>, now: Moment, lifetime: Duration) -> Self {
-        Self { answer, expires: now + lifetime, lifetime }
+    /// An answer that holds for `lifetime` from `now`, and stays for `tail` beyond that.
+    pub fn new(answer: Arc<StoredAnswer>, now: Moment, lifetime: Duration, tail: Duration) -> Self {
+        Self { answer, expires: now + lifetime, lifetime, tail }
+    }
+
+    /// Whether it has not run out.
+    pub fn holds(&self, now: Moment) -> bool {
+        now < self.expires
     }
 }
 
 /// A finished exchange on its way into the cache.
 struct Write {
     key: Key,
-    cached: Cached,
+    /// `None`: what was cached is not true any more.
+    cached: Option<Cached>,
     /// Dropped once the entry can be found.
     visible: Box<dyn Send>,
 }
@@ -74,21 +88,31 @@ pub struct Counts {
     pub dropped_writes: Shared,
 }
 
-struct Lifetimes;
+#[derive(Default)]
+struct Lifetimes {
+    hasher: RandomState,
+}
+
+impl Lifetimes {
+    fn of(&self, key: &Key, cached: &Cached) -> Option<Duration> {
+        let share = u32::try_from(self.hasher.hash_one(key) % 1024).unwrap_or(0);
+        Some(cached.lifetime + cached.tail + cached.tail / JITTER / 1024 * share)
+    }
+}
 
 impl Expiry<Key, Cached> for Lifetimes {
-    fn expire_after_create(&self, _: &Key, cached: &Cached, _: std::time::Instant) -> Option<Duration> {
-        Some(cached.lifetime)
+    fn expire_after_create(&self, key: &Key, cached: &Cached, _: std::time::Instant) -> Option<Duration> {
+        self.of(key, cached)
     }
 
     fn expire_after_update(
         &self,
-        _: &Key,
+        key: &Key,
         cached: &Cached,
         _: std::time::Instant,
         _: Option<Duration>,
     ) -> Option<Duration> {
-        Some(cached.lifetime)
+        self.of(key, cached)
     }
 }
 
@@ -126,15 +150,25 @@ impl Store {
         Ok((Arc::new(Self { parts, queue, counts }), thread))
     }
 
-    /// The answer under `key`, if it still holds.
-    pub fn get(&self, key: &[u8], now: Moment) -> Option<Cached> {
-        self.parts.get(key).filter(|cached| now < cached.expires)
+    /// The answer under `key`, whether it still holds or not.
+    pub fn get(&self, key: &[u8]) -> Option<Cached> {
+        self.parts.get(key)
     }
 
     /// Hands an answer to the cache thread, without waiting. `visible` is dropped when the entry
     /// can be found, or at once when the queue is full.
     pub fn put(&self, key: Key, cached: Cached, visible: Box<dyn Send>) {
-        match self.queue.try_send(Write { key, cached, visible }) {
+        self.send(Write { key, cached: Some(cached), visible });
+    }
+
+    /// Has the cache thread forget what is under `key`, without waiting. `gone` is dropped when that
+    /// is done, or at once when the queue is full.
+    pub fn remove(&self, key: Key, gone: Box<dyn Send>) {
+        self.send(Write { key, cached: None, visible: gone });
+    }
+
+    fn send(&self, write: Write) {
+        match self.queue.try_send(write) {
             Ok(()) => {}
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => self.counts.dropped_writes.add(1),
         }
@@ -157,13 +191,21 @@ impl Parts {
     }
 
     fn apply(&self, Write { key, cached, visible }: Write) {
-        let (part, other) = match cached.answer.is_denial() {
-            true => (&self.denials, &self.data),
-            false => (&self.data, &self.denials),
-        };
         // What was true until now must not come back when this is gone.
-        part.insert(key.clone(), cached);
-        other.invalidate(&key);
+        match cached {
+            Some(cached) if cached.answer.is_denial() => {
+                self.denials.insert(key.clone(), cached);
+                self.data.invalidate(&key);
+            }
+            Some(cached) => {
+                self.data.insert(key.clone(), cached);
+                self.denials.invalidate(&key);
+            }
+            None => {
+                self.data.invalidate(&key);
+                self.denials.invalidate(&key);
+            }
+        }
         drop(visible);
     }
 
@@ -180,7 +222,7 @@ fn part(max_bytes: u64, counts: &Arc<Counts>) -> Part {
         .weigher(|key: &Key, cached: &Cached| {
             u32::try_from(key.len() + cached.answer.memory() + OVERHEAD).unwrap_or(u32::MAX)
         })
-        .expire_after(Lifetimes)
+        .expire_after(Lifetimes::default())
         .eviction_listener(move |_, _, cause| {
             if cause == RemovalCause::Size {
                 evicted.evictions.add(1);
@@ -213,19 +255,35 @@ mod tests {
     fn put_answer(store: &Store, key: &[u8], lifetime: u64, answer: StoredAnswer) {
         let (sender, receiver) = channel();
         let answer = Arc::new(answer);
-        let cached = Cached::new(answer, Moment::default(), Duration::from_secs(lifetime));
+        let cached = Cached::new(answer, Moment::default(), Duration::from_secs(lifetime), Duration::ZERO);
         store.put(key.into(), cached, Box::new(Told(sender)));
         receiver.recv_timeout(Duration::from_secs(10)).unwrap();
     }
 
     #[test]
-    fn an_entry_can_be_found_once_its_writer_is_told_and_until_its_deadline() {
+    fn an_entry_can_be_found_once_its_writer_is_told_and_holds_until_its_deadline() {
         let (store, _) = Store::start(1 << 20, 20).unwrap();
         put(&store, b"k", 10);
         let at = |seconds| Moment::default() + Duration::from_secs(seconds);
-        assert!(store.get(b"k", at(9)).is_some());
-        assert!(store.get(b"k", at(10)).is_none());
-        assert!(store.get(b"other", at(1)).is_none());
+        let cached = store.get(b"k").unwrap();
+        assert!(cached.holds(at(9)) && !cached.holds(at(10)));
+        assert!(store.get(b"other").is_none());
+        let (sender, receiver) = channel();
+        store.remove(b"k"[..].into(), Box::new(Told(sender)));
+        receiver.recv_timeout(Duration::from_secs(10)).unwrap();
+        assert!(store.get(b"k").is_none());
+    }
+
+    #[test]
+    fn an_entry_stays_at_least_as_long_as_it_is_to_and_an_eighth_longer_at_most() {
+        let lifetimes = Lifetimes::default();
+        let answer = Arc::new(StoredAnswer::bare(Rcode::NXDOMAIN, None));
+        let cached = Cached::new(answer, Moment::default(), Duration::from_secs(20), Duration::from_secs(80));
+        let stays: Vec<Duration> =
+            (0..1000u32).map(|n| lifetimes.of(&n.to_be_bytes()[..].into(), &cached).unwrap()).collect();
+        let (first, last) = (stays.iter().min().unwrap(), stays.iter().max().unwrap());
+        assert!(*first >= Duration::from_secs(100) && *first < Duration::from_secs(101), "{first:?}");
+        assert!(*last <= Duration::from_secs(110) && *last > Duration::from_secs(109), "{last:?}");
     }
 
     fn address() -> StoredAnswer {
@@ -254,8 +312,7 @@ mod tests {
         for number in 0..5000u32 {
             put(&store, &number.to_be_bytes(), 1000);
         }
-        let kept =
-            (0..100).filter(|number| store.get(format!("data {number}").as_bytes(), Moment::default()).is_some());
+        let kept = (0..100).filter(|number| store.get(format!("data {number}").as_bytes()).is_some());
         assert_eq!(kept.count(), 100);
         let denials = store.parts.denials.weighted_size();
         assert!((15_000..=20_000).contains(&denials), "{denials} bytes");
@@ -264,7 +321,7 @@ mod tests {
     #[test]
     fn an_answer_replaces_a_denial_and_the_other_way_round() {
         let (store, _) = Store::start(1 << 20, 20).unwrap();
-        let is_denial = || store.get(b"k", Moment::default()).unwrap().answer.is_denial();
+        let is_denial = || store.get(b"k").unwrap().answer.is_denial();
         for _ in 0..2 {
             put(&store, b"k", 10);
             assert!(is_denial());

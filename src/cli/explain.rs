@@ -162,7 +162,7 @@ impl Explanation {
                 (Step::owned(&question, zone, source, config), Some(said), None)
             }
             End::Elsewhere { question, zone } => {
-                let forward = tables.forwarding.get(zone).and_then(Option::as_ref).map(Forwarding::of);
+                let forward = tables.forwarding.get(zone).and_then(Option::as_deref).map(Forwarding::of);
                 let because = "no record, wildcard or pattern of the zone is of this name".to_owned();
                 (Step::new(&question, Some((zone, config)), "forward", because), None, forward)
             }

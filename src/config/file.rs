@@ -73,7 +73,16 @@ pub(super) struct Zone {
     pub(super) min_ttl: At<u32>,
     pub(super) max_ttl: At<u32>,
     pub(super) negative_max_ttl: At<u32>,
+    pub(super) serve_stale: ServeStale,
     pub(super) matches: Vec<Match>,
+}
+
+pub(super) struct ServeStale {
+    /// Where it stands, if it does.
+    pub(super) said_at: Option<usize>,
+    pub(super) max_age: Duration,
+    pub(super) after: Duration,
+    pub(super) ttl: u32,
 }
 
 pub(super) struct Match {
@@ -184,7 +193,7 @@ fn upstream(entries: &DeTable<'_>, span: Range<usize>, report: &mut Report<'_>) 
 }
 
 fn zone(entries: &DeTable<'_>, span: Range<usize>, report: &mut Report<'_>) -> Zone {
-    let table = Table::open(Section::Zone, entries, span, &["match"], report);
+    let table = Table::open(Section::Zone, entries, span, &["match", "serve-stale"], report);
     let nothing = || At { value: 0, span: table.span.clone(), given: false };
     Zone {
         name: table.text(&keys::ZONE_NAME, report),
@@ -204,8 +213,24 @@ fn zone(entries: &DeTable<'_>, span: Range<usize>, report: &mut Report<'_>) -> Z
         min_ttl: table.ttl(&keys::MIN_TTL, report).unwrap_or_else(nothing),
         max_ttl: table.ttl(&keys::MAX_TTL_KEY, report).unwrap_or_else(nothing),
         negative_max_ttl: table.ttl(&keys::NEGATIVE_MAX_TTL, report).unwrap_or_else(nothing),
+        serve_stale: serve_stale(entries, report),
         matches: repeated(entries, Section::Match, report, pattern),
         span: table.span,
+    }
+}
+
+fn serve_stale(entries: &DeTable<'_>, report: &mut Report<'_>) -> ServeStale {
+    let nothing = DeTable::new();
+    let found = Table::inner(entries, Section::ServeStale, report);
+    let said_at = found.as_ref().map(|(_, span)| span.start);
+    let (entries, span) = found.unwrap_or((&nothing, 0..0));
+    let table = Table::open(Section::ServeStale, entries, span, &[], report);
+    let mut duration = |key| table.duration(key, report).map_or(Duration::ZERO, |at| at.value);
+    ServeStale {
+        max_age: duration(&keys::STALE_MAX_AGE),
+        after: duration(&keys::STALE_AFTER),
+        ttl: table.ttl(&keys::STALE_TTL, report).map_or(0, |at| at.value),
+        said_at,
     }
 }
 

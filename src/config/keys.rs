@@ -13,6 +13,7 @@ pub(super) enum Section {
     Log,
     Upstream,
     Zone,
+    ServeStale,
     Match,
 }
 
@@ -78,8 +79,17 @@ pub(super) const MAX_TTL: u32 = 0x7fff_ffff;
 pub(super) const DEFAULT_WORKERS: usize = 4;
 
 impl Section {
-    pub(super) const ALL: &[Self] =
-        &[Self::Server, Self::Interface, Self::Admin, Self::Cache, Self::Log, Self::Upstream, Self::Zone, Self::Match];
+    pub(super) const ALL: &[Self] = &[
+        Self::Server,
+        Self::Interface,
+        Self::Admin,
+        Self::Cache,
+        Self::Log,
+        Self::Upstream,
+        Self::Zone,
+        Self::ServeStale,
+        Self::Match,
+    ];
 
     /// As keys are named with it: `zone.match`.
     pub(super) const fn path(self) -> &'static str {
@@ -91,6 +101,7 @@ impl Section {
             Self::Log => "log",
             Self::Upstream => "upstream",
             Self::Zone => "zone",
+            Self::ServeStale => "zone.serve-stale",
             Self::Match => "zone.match",
         }
     }
@@ -209,6 +220,13 @@ MAX_TTL_KEY: Zone "max-ttl", Ttl { max: MAX_TTL }, Toml(r#""1d""#),
 NEGATIVE_MAX_TTL: Zone "negative-max-ttl", Ttl { max: MAX_TTL }, Toml(r#""1h""#),
     "NXDOMAIN and NODATA are kept no longer than this; a few seconds where names come and go.";
 
+STALE_MAX_AGE: ServeStale "max-age", seconds(0, 7 * 86_400), Toml(r#""1d""#),
+    "How long an answer is kept beyond its TTL, for when no upstream answers; 0 is off.";
+STALE_AFTER: ServeStale "after", Kind::Duration { min: Duration::ZERO, max: Duration::from_secs(4) }, Toml(r#""1800ms""#),
+    "How long a client waits for upstreams before it gets the stale answer. Asking goes on.";
+STALE_TTL: ServeStale "ttl", seconds(1, 3600), Toml(r#""30s""#),
+    "The TTL that stale records are given with, in whole seconds.";
+
 PATTERN: Match "pattern", Text("a regular expression"), Required,
     "Searched in the name, which is in lower case and without its final dot. Anchor it with `^` and `$`. In file order, after `records`.";
 ANSWER: Match "answer", Texts("templates"), Described("`rcode`"),
@@ -227,7 +245,8 @@ pub(super) const LATER: &[(Section, &[&str])] = &[
     (Section::Cache, &["persist", "prefetch"]),
     (Section::Log, &["queries", "dnstap", "sample-rate"]),
     (Section::Upstream, &["ca", "certificate", "key", "source-port", "case-randomization", "bootstrap"]),
-    (Section::Zone, &["serve-stale", "except", "nxdomain-cut", "max-labels", "in-flight"]),
+    (Section::Zone, &["except", "nxdomain-cut", "max-labels", "in-flight"]),
+    (Section::ServeStale, &[]),
     (Section::Match, &[]),
 ];
 

@@ -195,6 +195,18 @@ pub struct Forward {
     pub groups: Vec<usize>,
     pub next_on: NextOn,
     pub ttl: TtlRules,
+    pub stale: ServeStale,
+}
+
+/// What becomes of answers that have run out while no upstream answers (RFC 8767).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServeStale {
+    /// How long an answer is kept beyond its TTL; zero is off.
+    pub max_age: Duration,
+    /// How long a client waits for upstreams before it gets the stale answer.
+    pub after: Duration,
+    /// The TTL of stale records, in seconds; never zero (RFC 8767, section 4).
+    pub ttl: u32,
 }
 
 /// What makes the next group be asked.

@@ -36,13 +36,14 @@ pub fn tables(
         config.upstreams.iter().map(|upstream| group(upstream, nameservers, registry)).collect();
     let plan = |zone: &config::Zone| {
         let forward = zone.forward.as_ref()?;
-        Some(Plan {
+        Some(Arc::new(Plan {
             identity: identity(zone, forward, &groups),
             zone: zone.name.clone(),
             groups: forward.groups.iter().filter_map(|&index| groups.get(index).cloned()).collect(),
             next_on: forward.next_on,
             ttl: forward.ttl,
-        })
+            stale: forward.stale,
+        }))
     };
     Ok(Tables {
         generation,

@@ -8,7 +8,7 @@ use super::{Moment, Query, Question, RecordType, StoredAnswer};
 
 /// Joins the answers to each step's question into one answer to the first question: the chain in
 /// walk order, then whatever the last step has to say. TTLs are those of `now`; they count down
-/// from there if `ageing`, and stand still otherwise.
+/// from there if `ageing`, and stand still otherwise. An extended error is that of the last step.
 ///
 /// # Errors
 /// [`Malformed`] when there is no step, or the whole does not fit into a message.
@@ -30,7 +30,8 @@ pub fn join<'a>(
     }
     copy.section(Section::Authority, last_question, last, now)?;
     copy.section(Section::Additional, last_question, last, now)?;
-    Ok(copy.builder.finish(ageing.then_some(now)))
+    let joined = copy.builder.finish(ageing.then_some(now));
+    Ok(StoredAnswer { extended_error: last.extended_error, ..joined })
 }
 
 struct Copy {

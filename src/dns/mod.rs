@@ -21,6 +21,7 @@ pub mod rdata_text;
 pub mod record;
 pub mod record_type;
 pub mod response;
+mod stale;
 pub mod stored_answer;
 pub mod zone_text;
 

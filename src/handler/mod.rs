@@ -113,7 +113,7 @@ impl Handler {
         }
         if let Found::Hit { memory, touch } = self.front.find(question, tables.generation, now) {
             if let Some(plan) = tables.forwarding[memory.zone].as_ref().filter(|_| touch) {
-                self.forwarder.touch(plan, question, now);
+                self.forwarder.touch(plan, question);
             }
             let series = &tables.series[memory.zone];
             return Handled::Replied(self.writer.reply(&asked, series, &memory.answer, memory.source, now, reply));
@@ -128,7 +128,9 @@ impl Handler {
             let (tables, forwarder) = (Arc::clone(tables), Rc::clone(&self.forwarder));
             let Some(place) = self.waiting.place() else {
                 self.writer.series.overflowed();
-                let Resolved { answer, source, .. } = Resolved::overflow();
+                let plan = tables.forwarding[zone].as_ref();
+                let stale = plan.and_then(|plan| forwarder.recall_stale(plan, question, now));
+                let Resolved { answer, source, .. } = stale.map_or_else(Resolved::overflow, Resolved::from);
                 let series = &tables.series[zone];
                 return Handled::Replied(self.writer.reply(&asked, series, &answer, source, now, reply));
             };

@@ -12,4 +12,5 @@ mod groups;
 mod hostile;
 mod reload;
 mod special;
+mod stale;
 mod world;

@@ -154,6 +154,7 @@ pub(crate) struct World {
     pub(crate) registry: Arc<Registry>,
     tables: Arc<ArcSwap<Tables>>,
     workers: Vec<RefCell<Handler>>,
+    shared: Arc<Shared>,
     clock: Clock,
     generation: Cell<u64>,
     /// The name of the readiness check.
@@ -182,7 +183,7 @@ impl World {
             RefCell::new(Handler::new(index, Arc::clone(&tables), Front::new(1 << 20), forwarder, series, clock))
         };
         let workers = (0..count).map(worker).collect();
-        Self { upstreams, registry, tables, workers, clock, generation: Cell::new(1), ready }
+        Self { upstreams, registry, tables, workers, shared, clock, generation: Cell::new(1), ready }
     }
 
     fn tables(toml: &str, generation: u64, registry: &Registry) -> Tables {
@@ -272,6 +273,13 @@ impl World {
             Handled::Replied(length) => length,
             _ => panic!("no hit"),
         }
+    }
+
+    /// Waits for the thread that writes to the cache to have written all that it was handed.
+    pub(crate) fn settle(&self) {
+        let (held, released) = std::sync::mpsc::channel::<()>();
+        self.shared.store.remove(b"nobody asks this"[..].into(), Box::new(held));
+        assert!(released.recv().is_err());
     }
 
     /// The value of one series, by the line that names it.

@@ -81,6 +81,10 @@ const CASES: &[(&str, &str)] = &[
         "without-effect",
         "[[zone]]\nname = 'a'\nrecords = ['a A 10.0.0.1']\nother-types = 'forward'\nnext-on = ['NXDOMAIN']\nmin-ttl = 1\nmax-ttl = 2\nnegative-max-ttl = 1\n",
     ),
+    (
+        "serve-stale",
+        "[[zone]]\nname = '.'\nforward = ['10.0.0.1']\nserve-stale = { max-age = '8d', after = '5s', ttl = 0, older = 1 }\n[[zone]]\nname = 'a'\nforward = ['10.0.0.1']\nserve-stale = false\n[[zone]]\nname = 'b'\nrecords = ['a A 10.0.0.1']\nserve-stale = { max-age = 0 }\n",
+    ),
     ("record", "[[zone]]\nname = 'a'\nrecords = ['a  A 10.0.0', \"b\\tADDRESS x\", 'c A']\n"),
     ("record-outside", "[[zone]]\nnames = ['a', 'b']\nrecords = ['x.c. A 10.0.0.1', 'x.b. A 10.0.0.1']\n"),
     (

@@ -11,7 +11,7 @@ use crate::config::file;
 use crate::config::keys;
 use crate::config::table;
 use crate::config::text::At;
-use crate::config::{Forward, NextOn, OtherTypes, Zone};
+use crate::config::{Forward, NextOn, OtherTypes, ServeStale, Zone};
 use crate::dns::{Name, Rcode, TtlRules};
 
 /// A zone, and where the parts of it were said.
@@ -148,7 +148,9 @@ fn forward(said: &file::Zone, upstreams: &mut Upstreams<'_>, report: &mut Report
     }
     let ttl = TtlRules { min: min.value, max: max.value, negative_max: said.negative_max_ttl.value };
     let next_on = next_on(&said.next_on, report);
-    said.forwards.then_some(Forward { groups, next_on, ttl })
+    let stale =
+        ServeStale { max_age: said.serve_stale.max_age, after: said.serve_stale.after, ttl: said.serve_stale.ttl };
+    said.forwards.then_some(Forward { groups, next_on, ttl, stale })
 }
 
 fn next_on(said: &[At<String>], report: &mut Report<'_>) -> NextOn {
@@ -181,16 +183,17 @@ fn warn_of_keys_without_effect(said: &file::Zone, report: &mut Report<'_>) {
         }
         return;
     }
-    for (key, offset) in [
-        (&keys::NEXT_ON, next_on),
-        (&keys::OTHER_TYPES, given(said.other_types.given, said.other_types.span.start)),
-        (&keys::MIN_TTL, given(said.min_ttl.given, said.min_ttl.span.start)),
-        (&keys::MAX_TTL_KEY, given(said.max_ttl.given, said.max_ttl.span.start)),
-        (&keys::NEGATIVE_MAX_TTL, given(said.negative_max_ttl.given, said.negative_max_ttl.span.start)),
+    for (path, offset) in [
+        (keys::NEXT_ON.path(), next_on),
+        (keys::OTHER_TYPES.path(), given(said.other_types.given, said.other_types.span.start)),
+        (keys::MIN_TTL.path(), given(said.min_ttl.given, said.min_ttl.span.start)),
+        (keys::MAX_TTL_KEY.path(), given(said.max_ttl.given, said.max_ttl.span.start)),
+        (keys::NEGATIVE_MAX_TTL.path(), given(said.negative_max_ttl.given, said.negative_max_ttl.span.start)),
+        (keys::Section::ServeStale.path().to_owned(), said.serve_stale.said_at),
     ] {
         if let Some(offset) = offset {
             let message = Message::new("has no effect in a zone without `forward`", "remove it, or add `forward`");
-            report.warning(offset, &key.path(), message);
+            report.warning(offset, &path, message);
         }
     }
     if !said.owns {
