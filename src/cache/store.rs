@@ -5,6 +5,7 @@
 
 use std::hash::BuildHasher;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -14,6 +15,7 @@ use moka::Expiry;
 use moka::notification::RemovalCause;
 
 use super::key::Key;
+use super::prefetch::{HOT, due_from};
 use crate::dns::{Moment, StoredAnswer};
 use crate::metrics::counter::Shared;
 
@@ -24,8 +26,9 @@ const UPKEEP: Duration = Duration::from_millis(10);
 /// How long the idle cache thread sleeps: nothing waits for it.
 const IDLE: Duration = Duration::from_secs(1);
 /// What moka and the allocator need for an entry beside key and answer, in bytes: measured as the
-/// growth of resident memory over 100,000 answers of one A record, less their own octets.
-const OVERHEAD: usize = 512;
+/// growth of resident memory over 100,000 answers of one A record, less their own octets: 512, and 64
+/// for the count of finds and what goes with it.
+const OVERHEAD: usize = 576;
 
 /// By how much the time that an entry stays beyond its TTL differs from key to key, as a part of it:
 /// what came in together must not all be thrown out together, which would hold the cache thread up.
@@ -40,12 +43,26 @@ pub struct Cached {
     lifetime: Duration,
     /// How long it stays when it has run out.
     tail: Duration,
+    due: Moment,
+    /// How often it was found; fronts tell late.
+    finds: Arc<AtomicU32>,
 }
 
 impl Cached {
     /// An answer that holds for `lifetime` from `now`, and stays for `tail` beyond that.
     pub fn new(answer: Arc<StoredAnswer>, now: Moment, lifetime: Duration, tail: Duration) -> Self {
-        Self { answer, expires: now + lifetime, lifetime, tail }
+        let due = due_from(now, lifetime);
+        Self { answer, expires: now + lifetime, lifetime, tail, due, finds: Arc::default() }
+    }
+
+    /// Notes that it was found so many times more, and says whether it is hot.
+    pub fn found(&self, times: u32) -> bool {
+        self.finds.fetch_add(times, Relaxed).saturating_add(times) >= HOT
+    }
+
+    /// Whether it is in the last tenth of its life, and should be asked for anew if it is hot.
+    pub fn is_due(&self, now: Moment) -> bool {
+        self.due <= now && self.holds(now)
     }
 
     /// Whether it has not run out.
@@ -84,6 +101,8 @@ struct Parts {
 pub struct Counts {
     /// Entries that made room for others.
     pub evictions: Shared,
+    /// Answers that were asked for anew before they ran out.
+    pub prefetches: Shared,
     /// Answers that were not cached because the queue was full.
     pub dropped_writes: Shared,
 }

@@ -37,6 +37,7 @@ pub(super) struct Server {
 pub(super) struct Cache {
     pub(super) max_bytes: u64,
     pub(super) negative_share: u64,
+    pub(super) prefetch: bool,
 }
 
 pub(super) struct Admin {
@@ -178,7 +179,11 @@ fn admin(table: &Table<'_>, report: &mut Report<'_>) -> Admin {
 
 fn cache(table: &Table<'_>, report: &mut Report<'_>) -> Cache {
     let mut number = |key| table.number(key, report).map_or(0, |at| at.value);
-    Cache { max_bytes: number(&keys::MAX_BYTES), negative_share: number(&keys::NEGATIVE_SHARE) }
+    Cache {
+        max_bytes: number(&keys::MAX_BYTES),
+        negative_share: number(&keys::NEGATIVE_SHARE),
+        prefetch: table.flag(&keys::PREFETCH, report).is_some_and(|at| at.value),
+    }
 }
 
 fn upstream(entries: &DeTable<'_>, span: Range<usize>, report: &mut Report<'_>) -> Upstream {

@@ -178,6 +178,8 @@ MAX_BYTES: Cache "max-bytes", Size { min: 1 << 20, max: 1 << 40 }, Toml(r#""64Mi
     "A hard ceiling for all that is kept: one cache for all zones.";
 NEGATIVE_SHARE: Cache "negative-share", Count { min: 1, max: 90 }, Toml("20"),
     "What part of it NXDOMAIN and NODATA may take, in percent. The rest is for data alone, so that a flood of names that do not exist pushes out none that do.";
+PREFETCH: Cache "prefetch", Flag, Toml("true"),
+    "Whether answers that were found three times are asked for anew in the last tenth of their life, so that nobody waits for them. Not those that live for less than 5 s: there a tenth is too short for that.";
 
 LOG_FORMAT: Log "format", Word { words: &["auto", "text", "json"], later: &[] }, Toml(r#""auto""#),
     "`auto` is text on a terminal and JSON elsewhere.";
@@ -242,7 +244,7 @@ pub(super) const LATER: &[(Section, &[&str])] = &[
     (Section::Server, &["tls", "lameduck", "in-flight"]),
     (Section::Interface, &["name", "addresses"]),
     (Section::Admin, &["families", "control"]),
-    (Section::Cache, &["persist", "prefetch"]),
+    (Section::Cache, &["persist"]),
     (Section::Log, &["queries", "dnstap", "sample-rate"]),
     (Section::Upstream, &["ca", "certificate", "key", "source-port", "case-randomization", "bootstrap"]),
     (Section::Zone, &["except", "nxdomain-cut", "max-labels", "in-flight"]),

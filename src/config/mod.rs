@@ -94,6 +94,8 @@ pub struct Cache {
     pub max_bytes: u64,
     /// What part of it denials may take, in percent.
     pub negative_share: u8,
+    /// Whether hot answers are asked for anew before they run out.
+    pub prefetch: bool,
 }
 
 /// `[log]`.

@@ -43,6 +43,7 @@ pub fn tables(
             next_on: forward.next_on,
             ttl: forward.ttl,
             stale: forward.stale,
+            prefetch: config.cache.prefetch,
         }))
     };
     Ok(Tables {

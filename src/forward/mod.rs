@@ -4,6 +4,7 @@
 mod asking;
 mod decision;
 mod in_flight;
+mod refresh;
 mod stale;
 
 use std::rc::Rc;
@@ -39,6 +40,8 @@ pub struct Plan {
     pub ttl: TtlRules,
     /// Not part of the identity: it says what is done with an answer, not which one it is.
     pub stale: ServeStale,
+    /// Whether hot answers are asked for anew before they run out. Not part of the identity, either.
+    pub prefetch: bool,
 }
 
 /// What came of forwarding, or of remembering it.
@@ -78,25 +81,29 @@ impl Forwarder {
 
     /// What is known without asking: a cached answer, else a failure of the last seconds, instead of
     /// which a stale answer is given if there is one.
-    pub fn recall(&self, plan: &Plan, question: &Question, now: Moment) -> Option<Forwarded> {
+    pub fn recall(self: &Rc<Self>, plan: &Arc<Plan>, question: &Question, now: Moment) -> Option<Forwarded> {
         let key = KeyBuffer::new(plan.identity, question);
         let cached = self.shared.store.get(key.as_bytes());
-        self.known(plan, key.as_bytes(), cached.as_ref(), now)
+        self.known(plan, question, key.as_bytes(), cached.as_ref(), now)
     }
 
-    fn known(&self, plan: &Plan, key: &[u8], cached: Option<&Cached>, now: Moment) -> Option<Forwarded> {
-        if let Some(Cached { answer, expires, .. }) = cached.filter(|cached| cached.holds(now)) {
-            return Some(Forwarded { answer: Arc::clone(answer), expires: Some(*expires), source: Source::Cache });
+    fn known(
+        self: &Rc<Self>,
+        plan: &Arc<Plan>,
+        question: &Question,
+        key: &[u8],
+        cached: Option<&Cached>,
+        now: Moment,
+    ) -> Option<Forwarded> {
+        if let Some(cached) = cached.filter(|cached| cached.holds(now)) {
+            self.note(plan, question, key, cached, 1, now);
+            let (answer, expires) = (Arc::clone(&cached.answer), Some(cached.expires));
+            return Some(Forwarded { answer, expires, source: Source::Cache });
         }
         let answer = self.shared.failures.get(key, now)?;
         let stale = cached.filter(|cached| plan.gives_stale(cached, now));
         let failure = || Forwarded { answer, expires: None, source: Source::Failure };
         Some(stale.map_or_else(failure, |cached| plan.stale(cached)))
-    }
-
-    /// Lets the store know that a question is being asked often.
-    pub fn touch(&self, plan: &Plan, question: &Question) {
-        let _ = self.shared.store.get(KeyBuffer::new(plan.identity, question).as_bytes());
     }
 
     /// Finds the answer: asks upstream, or waits for whoever is asking the same already. Takes
@@ -105,7 +112,7 @@ impl Forwarder {
         let key = KeyBuffer::new(plan.identity, question).to_key();
         let now = self.clock.now();
         let cached = self.shared.store.get(&key);
-        if let Some(known) = self.known(plan, &key, cached.as_ref(), now) {
+        if let Some(known) = self.known(plan, question, &key, cached.as_ref(), now) {
             return known;
         }
         let stale = cached.filter(|cached| plan.gives_stale(cached, now));

@@ -10,6 +10,7 @@ mod corpus_file;
 mod failover;
 mod groups;
 mod hostile;
+mod prefetch;
 mod reload;
 mod special;
 mod stale;

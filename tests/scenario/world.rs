@@ -167,12 +167,17 @@ impl World {
     }
 
     pub(crate) fn with_workers(toml: &str, count: usize) -> Self {
+        Self::with_store(toml, count, 1 << 24)
+    }
+
+    /// With a cache of so many bytes.
+    pub(crate) fn with_store(toml: &str, count: usize, bytes: u64) -> Self {
         let clock = Clock::start();
         let registry = Arc::new(Registry::new(count));
         let tables = Self::tables(toml, 1, &registry);
         let ready = tables.ready.clone();
         let tables = Arc::new(ArcSwap::from_pointee(tables));
-        let (store, _) = Store::start(1 << 24, 20).unwrap();
+        let (store, _) = Store::start(bytes, 20).unwrap();
         let in_flight = Arc::new(InFlight::default());
         let shared = Arc::new(Shared { store, failures: Failures::default(), in_flight });
         let upstreams = Rc::new(Upstreams::default());

@@ -37,6 +37,7 @@ pub(super) fn validate(file: &File, directory: &Path, report: &mut Report<'_>) -
         cache: Cache {
             max_bytes: file.cache.max_bytes,
             negative_share: u8::try_from(file.cache.negative_share).unwrap_or_default(),
+            prefetch: file.cache.prefetch,
         },
         log: log(file),
         upstreams,
