@@ -83,6 +83,8 @@ struct Forwarding {
     min_ttl: u32,
     max_ttl: u32,
     negative_max_ttl: u32,
+    /// Seconds beyond that, for when nobody answers.
+    stale_max_age: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -201,8 +203,11 @@ impl Explanation {
                 let servers = if servers.is_empty() { "no server".to_owned() } else { servers.join(", ") };
                 lines.push(format!("  {upstream}: {servers}{after}"));
             }
-            let Forwarding { min_ttl, max_ttl, negative_max_ttl, .. } = forward;
+            let Forwarding { min_ttl, max_ttl, negative_max_ttl, stale_max_age, .. } = forward;
             lines.push(format!("  kept {min_ttl} to {max_ttl} s, denials at most {negative_max_ttl} s"));
+            if *stale_max_age > 0 {
+                lines.push(format!("  given for {stale_max_age} s more while nobody answers"));
+            }
         }
         lines.join("\n") + "\n"
     }
@@ -265,6 +270,7 @@ impl Forwarding {
             min_ttl: plan.ttl.min,
             max_ttl: plan.ttl.max,
             negative_max_ttl: plan.ttl.negative_max,
+            stale_max_age: plan.stale.max_age.as_secs(),
         }
     }
 }

@@ -128,10 +128,15 @@ impl Handler {
         let Some(resolved) = own_or_known(&self.gate, &self.forwarder, &query, tables, zone, now) else {
             let (tables, forwarder) = (Arc::clone(tables), Rc::clone(&self.forwarder));
             let Some(place) = self.waiting.place() else {
-                self.writer.series.overflowed();
                 let plan = tables.forwarding[zone].as_ref();
                 let stale = plan.and_then(|plan| forwarder.recall_stale(plan, question, now));
-                let Resolved { answer, source, .. } = stale.map_or_else(Resolved::overflow, Resolved::from);
+                let Resolved { answer, source, .. } = stale.map_or_else(
+                    || {
+                        self.writer.series.overflowed();
+                        Resolved::overflow()
+                    },
+                    Resolved::from,
+                );
                 let series = &tables.series[zone];
                 return Handled::Replied(self.writer.reply(&asked, series, &answer, source, now, reply));
             };

@@ -287,7 +287,9 @@ fn whoever_finds_no_room_to_wait_gets_the_stale_answer() {
         let world = expired(FORWARD, Act::data(OLD)).await;
         let _waiting: Vec<_> = (0..4096).map(|n| world.defer(&packet(&format!("n{n}.example. A")))).collect();
         assert_stale(&world.ask(NAME).await);
+        assert_eq!(world.metric("zerohop_overflows_total"), 0);
         assert_eq!(world.ask("other.example. A").await.rcode(), ResponseCode::Refused);
+        assert_eq!(world.metric("zerohop_overflows_total"), 1);
     });
 }
 
