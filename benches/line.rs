@@ -19,7 +19,7 @@ use zerohop::dns::{Name, Protocol, Query, Question, RecordType};
 use zerohop::forward::{Forwarder, InFlight, Shared};
 use zerohop::handler::{Client, Handled, Handler};
 use zerohop::metrics::Registry;
-use zerohop::upstream::{Exchange, Exchanged, Server};
+use zerohop::upstream::{Exchange, Exchanged, Server, Way};
 
 const CONFIG: &str = r#"
 [server]
@@ -39,7 +39,7 @@ forward = ["192.0.2.1"]
 struct OneAddress;
 
 impl Exchange for OneAddress {
-    fn exchange<'a>(&'a self, _: &'a Arc<Server>, question: &'a Question) -> Exchanged<'a> {
+    fn exchange<'a>(&'a self, _: &'a Arc<Server>, question: &'a Question, _: Way) -> Exchanged<'a> {
         let question = Question::new(question.name(), question.rtype(), false, false).unwrap();
         let mut reply = write_upstream_query(&question, 0, 1232);
         // QR and RA; one answer, no OPT.
@@ -61,7 +61,7 @@ impl Line {
     fn new(front_bytes: usize) -> Self {
         let config = config::parse(Path::new("bench.toml"), CONFIG).unwrap().config;
         let (clock, registry) = (Clock::start(), Registry::new(1));
-        let tables = build::tables(&config, &Nameservers::default(), 1, &registry, build::secret_name()).unwrap();
+        let tables = build::tables(&config, &Nameservers::default(), None, 1, &registry, build::secret_name()).unwrap();
         let (store, _) = Store::start(1 << 24, 20).unwrap();
         let shared = Shared { store, failures: Failures::default(), in_flight: Arc::new(InFlight::default()) };
         let forwarder = Rc::new(Forwarder::new(Rc::new(OneAddress), Arc::new(shared), clock));

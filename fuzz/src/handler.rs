@@ -24,7 +24,7 @@ use zerohop::dns::{Protocol, Query, Question, Rcode};
 use zerohop::forward::{BUDGET, Forwarder, InFlight, Shared};
 use zerohop::handler::{Client, Handled, Handler, Tables};
 use zerohop::metrics::Registry;
-use zerohop::upstream::{Exchange, ExchangeError, Exchanged, Server};
+use zerohop::upstream::{Way, Exchange, ExchangeError, Exchanged, Server};
 
 use crate::wire::{self, Wire};
 
@@ -53,7 +53,7 @@ struct Upstreams {
 }
 
 impl Exchange for Upstreams {
-    fn exchange<'a>(&'a self, _: &'a Arc<Server>, question: &'a Question) -> Exchanged<'a> {
+    fn exchange<'a>(&'a self, _: &'a Arc<Server>, question: &'a Question, _: Way) -> Exchanged<'a> {
         self.asked.set(true);
         Box::pin(async move {
             let flags = self.flags.get();
@@ -159,7 +159,7 @@ impl Stage {
 
 fn tables(config: &Config, generation: u64, registry: &Registry) -> Tables {
     let mut tables =
-        build::tables(config, &Nameservers::default(), generation, registry, build::secret_name()).expect("tables");
+        build::tables(config, &Nameservers::default(), None, generation, registry, build::secret_name()).expect("tables");
     for (zone, plan) in tables.forwarding.iter_mut().enumerate() {
         if let Some(plan) = plan.as_mut().and_then(Arc::get_mut) {
             plan.identity = generation << 8 | zone as u64;

@@ -132,6 +132,7 @@ fn is_plain_answer(message: &Message, question: &Question) -> bool {
     let mut all = sections.into_iter().flatten();
     let plain = all.all(|record| !matches!(record.data, RData::Update0(_) | RData::Unknown { .. } | RData::CNAME(_)));
     u16::from(message.metadata.response_code) & 0x0f == 0
+        && !message.metadata.truncation
         && message.edns.is_none()
         && plain
         && message.answers.iter().any(|record| answers(record, question))

@@ -66,6 +66,11 @@ impl Failures {
         table.failures.insert(key, Failure { answer, until: now + delay, delay });
     }
 
+    /// Forgets all failures: whatever caused them may be over.
+    pub fn clear(&self) {
+        *self.table.lock().unwrap_or_else(PoisonError::into_inner) = Table::default();
+    }
+
     /// Forgets the failure of a question that has been answered.
     pub fn remove(&self, key: &[u8]) {
         self.table.lock().unwrap_or_else(PoisonError::into_inner).failures.remove(key);

@@ -60,6 +60,9 @@ struct Step {
     by: &'static str,
     /// The same as a sentence.
     because: String,
+    /// The zone that would have the name, but for its `except`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    excepted_by: Option<String>,
     /// The records that lead to the next step.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     leads: Vec<String>,
@@ -83,6 +86,8 @@ struct Forwarding {
     min_ttl: u32,
     max_ttl: u32,
     negative_max_ttl: u32,
+    /// Whether NXDOMAIN answers for all below its name.
+    nxdomain_cut: bool,
     /// Seconds beyond that, for when nobody answers.
     stale_max_age: u64,
 }
@@ -119,7 +124,7 @@ fn tell(source: &Source, said: &Explain, out: &mut dyn Write, err: &mut dyn Writ
     for problem in &nameservers.problems {
         writeln!(err, "warning: {problem}")?;
     }
-    match tables(&config, &nameservers, 1, &Registry::new(1), secret_name()) {
+    match tables(&config, &nameservers, None, 1, &Registry::new(1), secret_name()) {
         Ok(tables) => {
             let explanation = Explanation::of(&question, &tables, &config);
             if said.json {
@@ -166,12 +171,17 @@ impl Explanation {
             End::Elsewhere { question, zone } => {
                 let forward = tables.forwarding.get(zone).and_then(Option::as_deref).map(Forwarding::of);
                 let because = "no record, wildcard or pattern of the zone is of this name".to_owned();
-                (Step::new(&question, Some((zone, config)), "forward", because), None, forward)
+                let step = Step::new(&question, Some((zone, config)), "forward", because);
+                (step.excepted(&question, config), None, forward)
             }
             End::NoZone { question } => {
                 let because = "no zone covers the name".to_owned();
                 let (rcode, error) = if aliases.is_empty() { ("REFUSED", Some(20)) } else { ("NOERROR", None) };
-                (Step::new(&question, None, "no-zone", because), Some(Answer::bare(rcode, walked, error)), None)
+                (
+                    Step::new(&question, None, "no-zone", because).excepted(&question, config),
+                    Some(Answer::bare(rcode, walked, error)),
+                    None,
+                )
             }
             End::TooLong => {
                 let because = "it is led to by more than eight aliases, or by a loop of them".to_owned();
@@ -188,6 +198,7 @@ impl Explanation {
         for step in &self.steps {
             lines.push(format!("{} {}", step.name, self.r#type));
             lines.extend(step.zone.iter().map(|zone| format!("  zone {zone}")));
+            lines.extend(step.excepted_by.iter().map(|zone| format!("  the zone {zone} excepts it")));
             lines.push(format!("  {}", step.because));
             lines.extend(step.leads.iter().map(|record| format!("    {record}")));
         }
@@ -203,11 +214,12 @@ impl Explanation {
                 let servers = if servers.is_empty() { "no server".to_owned() } else { servers.join(", ") };
                 lines.push(format!("  {upstream}: {servers}{after}"));
             }
-            let Forwarding { min_ttl, max_ttl, negative_max_ttl, stale_max_age, .. } = forward;
+            let Forwarding { min_ttl, max_ttl, negative_max_ttl, nxdomain_cut, stale_max_age, .. } = forward;
             lines.push(format!("  kept {min_ttl} to {max_ttl} s, denials at most {negative_max_ttl} s"));
             if *stale_max_age > 0 {
                 lines.push(format!("  given for {stale_max_age} s more while nobody answers"));
             }
+            lines.extend(nxdomain_cut.then(|| "  NXDOMAIN answers for all below its name, too".to_owned()));
         }
         lines.join("\n") + "\n"
     }
@@ -216,7 +228,18 @@ impl Explanation {
 impl Step {
     fn new(question: &Question, zone: Option<(usize, &Config)>, by: &'static str, because: String) -> Self {
         let zone = zone.and_then(|(zone, config)| config.zones.get(zone)).map(|zone| zone.name.to_string());
-        Self { name: text_of(question.name()), zone, by, because, leads: Vec::new() }
+        Self { name: text_of(question.name()), zone, by, because, excepted_by: None, leads: Vec::new() }
+    }
+
+    /// Says which zone keeps the name out of itself: of those that cover it, the nearest.
+    fn excepted(self, question: &Question, config: &Config) -> Self {
+        let covers = |name: &Name| suffixes(question.name()).any(|suffix| suffix == name.wire());
+        let has = |zone: &&config::Zone| zone.forward.iter().flat_map(|forward| &forward.except).any(covers);
+        let nearest = config.zones.iter().filter(has).max_by_key(|zone| label_count(zone.name.wire()));
+        // A deeper zone has it all the same.
+        let shown = self.zone.as_deref().and_then(|zone| Name::from_text(zone, &Name::root()).ok());
+        let nearest = nearest.filter(|zone| shown.is_none_or(|shown| !shown.is_within(&zone.name)));
+        Self { excepted_by: nearest.map(|zone| zone.name.to_string()), ..self }
     }
 
     fn owned(question: &Question, zone: usize, source: OwnSource, config: &Config) -> Self {
@@ -237,8 +260,13 @@ impl Step {
                 let pattern = config.zones.get(zone).and_then(|zone| zone.patterns.get(place));
                 ("pattern", format!("the pattern {}", pattern.map_or("", |pattern| pattern.regex.as_str())))
             }
+            OwnSource::TooDeep => {
+                let forward = config.zones.get(zone).and_then(|zone| zone.forward.as_ref());
+                let most = forward.and_then(|forward| forward.max_labels).unwrap_or_default();
+                ("too-deep", format!("it has more labels than `max-labels`, {most}, and is not owned"))
+            }
         };
-        Self::new(question, Some((zone, config)), by, because)
+        Self::new(question, Some((zone, config)), by, because).excepted(question, config)
     }
 }
 
@@ -270,6 +298,7 @@ impl Forwarding {
             min_ttl: plan.ttl.min,
             max_ttl: plan.ttl.max,
             negative_max_ttl: plan.ttl.negative_max,
+            nxdomain_cut: plan.nxdomain_cut,
             stale_max_age: plan.stale.max_age.as_secs(),
         }
     }

@@ -74,6 +74,9 @@ pub(super) struct Zone {
     pub(super) min_ttl: At<u32>,
     pub(super) max_ttl: At<u32>,
     pub(super) negative_max_ttl: At<u32>,
+    pub(super) except: Vec<At<String>>,
+    pub(super) nxdomain_cut: At<bool>,
+    pub(super) max_labels: Option<At<u64>>,
     pub(super) serve_stale: ServeStale,
     pub(super) matches: Vec<Match>,
 }
@@ -200,6 +203,7 @@ fn upstream(entries: &DeTable<'_>, span: Range<usize>, report: &mut Report<'_>) 
 fn zone(entries: &DeTable<'_>, span: Range<usize>, report: &mut Report<'_>) -> Zone {
     let table = Table::open(Section::Zone, entries, span, &["match", "serve-stale"], report);
     let nothing = || At { value: 0, span: table.span.clone(), given: false };
+    let unset = || At { value: false, span: table.span.clone(), given: false };
     Zone {
         name: table.text(&keys::ZONE_NAME, report),
         names: table.texts(&keys::ZONE_NAMES, report),
@@ -210,7 +214,7 @@ fn zone(entries: &DeTable<'_>, span: Range<usize>, report: &mut Report<'_>) -> Z
         records: table.texts(&keys::RECORDS, report).unwrap_or_default(),
         hosts: table.texts(&keys::HOSTS, report).unwrap_or_default(),
         zone_file: table.text(&keys::ZONE_FILE, report),
-        ptr: table.flag(&keys::PTR, report).unwrap_or(At { value: false, span: table.span.clone(), given: false }),
+        ptr: table.flag(&keys::PTR, report).unwrap_or_else(unset),
         other_types: word(&table, &keys::OTHER_TYPES, report),
         forward: table.texts(&keys::FORWARD, report),
         forwards: table.has(&keys::FORWARD),
@@ -218,6 +222,9 @@ fn zone(entries: &DeTable<'_>, span: Range<usize>, report: &mut Report<'_>) -> Z
         min_ttl: table.ttl(&keys::MIN_TTL, report).unwrap_or_else(nothing),
         max_ttl: table.ttl(&keys::MAX_TTL_KEY, report).unwrap_or_else(nothing),
         negative_max_ttl: table.ttl(&keys::NEGATIVE_MAX_TTL, report).unwrap_or_else(nothing),
+        except: table.texts(&keys::EXCEPT, report).unwrap_or_default(),
+        nxdomain_cut: table.flag(&keys::NXDOMAIN_CUT, report).unwrap_or_else(unset),
+        max_labels: table.number(&keys::MAX_LABELS, report),
         serve_stale: serve_stale(entries, report),
         matches: repeated(entries, Section::Match, report, pattern),
         span: table.span,

@@ -37,10 +37,9 @@ pub(super) enum Kind {
         max: u64,
     },
     Flag,
-    /// One of these, in this spelling; `later`: not in this version.
+    /// One of these, in this spelling.
     Word {
         words: &'static [&'static str],
-        later: &'static [&'static str],
     },
     /// Several of these, whatever their case.
     Words(&'static [&'static str]),
@@ -161,7 +160,7 @@ TCP_IDLE: Server "tcp-idle", seconds(1, 3600), Toml(r#""10s""#),
     "How long a TCP connection may stay open with nothing asked.";
 TCP_READ: Server "tcp-read", Kind::Duration { min: Duration::from_millis(100), max: Duration::from_secs(60) }, Toml(r#""5s""#),
     "How long one TCP message may take from its first octet to its last, so that a slow client holds nothing up.";
-PRIVATE_REVERSE: Server "private-reverse", Word { words: &["forward", "local"], later: &[] }, Toml(r#""forward""#),
+PRIVATE_REVERSE: Server "private-reverse", Word { words: &["forward", "local"] }, Toml(r#""forward""#),
     "Whether the reverse names of private addresses (RFC 6303, RFC 7793) that no zone but `.` covers are asked upstream or answered here.";
 DRAIN: Server "drain", seconds(0, 60), Toml(r#""5s""#),
     "How long answers may be late at a shutdown.";
@@ -181,17 +180,17 @@ NEGATIVE_SHARE: Cache "negative-share", Count { min: 1, max: 90 }, Toml("20"),
 PREFETCH: Cache "prefetch", Flag, Toml("true"),
     "Whether answers that were found three times are asked for anew in the last tenth of their life, so that nobody waits for them. Not those that live for less than 5 s: there a tenth is too short for that.";
 
-LOG_FORMAT: Log "format", Word { words: &["auto", "text", "json"], later: &[] }, Toml(r#""auto""#),
+LOG_FORMAT: Log "format", Word { words: &["auto", "text", "json"] }, Toml(r#""auto""#),
     "`auto` is text on a terminal and JSON elsewhere.";
-LOG_LEVEL: Log "level", Word { words: &["error", "warn", "info", "debug"], later: &[] }, Toml(r#""info""#),
+LOG_LEVEL: Log "level", Word { words: &["error", "warn", "info", "debug"] }, Toml(r#""info""#),
     "The least severe lines that are written.";
 
 UPSTREAM_NAME: Upstream "name", Text("a word"), Required,
     "What zones call it in `forward`, and its label in metrics.";
 SERVERS: Upstream "servers", Texts("servers"), Required,
     "Servers that know the same: `IP`, `IP:port`, `[v6]:port`, with `udp://` (TCP when truncated) or `tcp://` in front, or `resolv-conf:/path` for the nameservers of a file.";
-POLICY: Upstream "policy", Word { words: &["sequential", "round-robin", "random"], later: &["fastest"] }, Toml(r#""sequential""#),
-    "The order in which servers are asked: as written, each question starting one further, or by chance.";
+POLICY: Upstream "policy", Word { words: &["fastest", "sequential", "round-robin", "random"] }, Toml(r#""fastest""#),
+    "The order in which servers are asked: the one that answers fastest first, as written, each question starting one further, or by chance.";
 TRUST_AD: Upstream "trust-ad", Flag, Described("only servers on loopback are believed"),
     "Whether the AD bit (RFC 4035) of its replies is believed.";
 
@@ -209,7 +208,7 @@ ZONE_FILE: Zone "zone-file", Text("a path"), Described("none"),
     "A file of records (RFC 1035, section 5). Relative to this file's directory.";
 PTR: Zone "ptr", Flag, Toml("false"),
     "Whether A and AAAA records also answer the reverse question, if some zone covers it.";
-OTHER_TYPES: Zone "other-types", Word { words: &["nodata", "forward"], later: &[] }, Toml(r#""nodata""#),
+OTHER_TYPES: Zone "other-types", Word { words: &["nodata", "forward"] }, Toml(r#""nodata""#),
     "What an owned name answers for a type it does not have, in a zone with `forward`.";
 FORWARD: Zone "forward", Texts("names of upstreams, or servers"), Described("none: every name of the zone is answered here"),
     "Whom to ask for the names that are not owned, group by group.";
@@ -221,6 +220,12 @@ MAX_TTL_KEY: Zone "max-ttl", Ttl { max: MAX_TTL }, Toml(r#""1d""#),
     "Upstream answers are kept no longer than this.";
 NEGATIVE_MAX_TTL: Zone "negative-max-ttl", Ttl { max: MAX_TTL }, Toml(r#""1h""#),
     "NXDOMAIN and NODATA are kept no longer than this; a few seconds where names come and go.";
+EXCEPT: Zone "except", Texts("domain names"), Toml("[]"),
+    "Names within the zone which, with all below them, are not of it: they belong to the next enclosing zone, or are REFUSED without one. For a zone with `forward`.";
+NXDOMAIN_CUT: Zone "nxdomain-cut", Flag, Toml("false"),
+    "Whether an NXDOMAIN that an upstream gave for a name also answers its other types and all names below it, for as long as it is kept (RFC 8020).";
+MAX_LABELS: Zone "max-labels", Count { min: 1, max: 127 }, Described("no limit"),
+    "Names with more labels than this below the zone, and not owned, are NXDOMAIN here and nobody is asked. Leading labels that begin with `_` do not count. For `cluster.local` 4 is right: `hostname.service.namespace.svc` is the longest name that Kubernetes makes, but for SRV names as `_port._proto.service.namespace.svc`. See [search-paths.md](search-paths.md).";
 
 STALE_MAX_AGE: ServeStale "max-age", seconds(0, 7 * 86_400), Toml(r#""1d""#),
     "How long an answer is kept beyond its TTL, for when no upstream answers; 0 is off.";
@@ -233,7 +238,7 @@ PATTERN: Match "pattern", Text("a regular expression"), Required,
     "Searched in the name, which is in lower case and without its final dot. Anchor it with `^` and `$`. In file order, after `records`.";
 ANSWER: Match "answer", Texts("templates"), Described("`rcode`"),
     "Records to answer with: a type and its data, where `${group}` or `$1` stands for what a group of the pattern matched and `$$` for a dollar sign. One of `answer` and `rcode` must stand.";
-RCODE: Match "rcode", Word { words: &["NXDOMAIN", "NODATA", "NOERROR", "REFUSED", "SERVFAIL", "NOTIMP"], later: &[] }, Described("`answer`"),
+RCODE: Match "rcode", Word { words: &["NXDOMAIN", "NODATA", "NOERROR", "REFUSED", "SERVFAIL", "NOTIMP"] }, Described("`answer`"),
     "A response code to answer with; NODATA and NOERROR are the same.";
 MATCH_TTL: Match "ttl", Ttl { max: MAX_TTL }, Described("the zone's `ttl`"),
     "The TTL of the answer.";
@@ -247,7 +252,7 @@ pub(super) const LATER: &[(Section, &[&str])] = &[
     (Section::Cache, &["persist"]),
     (Section::Log, &["queries", "dnstap", "sample-rate"]),
     (Section::Upstream, &["ca", "certificate", "key", "source-port", "case-randomization", "bootstrap"]),
-    (Section::Zone, &["except", "nxdomain-cut", "max-labels", "in-flight"]),
+    (Section::Zone, &["in-flight"]),
     (Section::ServeStale, &[]),
     (Section::Match, &[]),
 ];

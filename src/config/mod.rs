@@ -153,6 +153,8 @@ pub enum Transport {
 /// The order in which an upstream's servers are asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Policy {
+    /// The one whose answers take least; the others now and then.
+    Fastest,
     /// As configured.
     Sequential,
     /// Each question starts one further.
@@ -197,6 +199,12 @@ pub struct Forward {
     pub groups: Vec<usize>,
     pub next_on: NextOn,
     pub ttl: TtlRules,
+    /// Names within the zone that are not of it, with all below them.
+    pub except: Vec<Name>,
+    /// Whether an NXDOMAIN answers for all below its name (RFC 8020).
+    pub nxdomain_cut: bool,
+    /// Names with more labels below the zone do not exist.
+    pub max_labels: Option<usize>,
     pub stale: ServeStale,
 }
 

@@ -96,13 +96,9 @@ impl<'a> Table<'a> {
 
     /// One of the words that the key knows.
     pub(super) fn word(&self, key: &Key, report: &mut Report<'_>) -> Option<At<String>> {
-        let Kind::Word { words, later } = key.kind else { return None };
+        let Kind::Word { words } = key.kind else { return None };
         self.read(key, report, |value| {
             let text = string(value, key)?;
-            if later.contains(&text.as_str()) {
-                let problem = format!("{text:?} is not available in this version of zerohop");
-                return Err(Message::new(problem, format!("write {}", one_of(words))));
-            }
             if words.contains(&text.as_str()) { Ok(text) } else { Err(no_such_word(&text, words)) }
         })
     }

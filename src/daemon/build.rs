@@ -1,5 +1,6 @@
 //! From configuration to live tables.
 
+use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash, Hasher};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use crate::dns::Name;
 use crate::forward::Plan;
 use crate::handler::Tables;
 use crate::metrics::Registry;
-use crate::upstream::{Group, Server};
+use crate::upstream::{Group, Health, Server};
 use crate::zone::{Unfit, ZoneTable};
 
 use super::nameservers::Nameservers;
@@ -20,20 +21,25 @@ use super::nameservers::Nameservers;
 /// The label of the zones that nobody configured; no name in full ends so.
 const SPECIAL: &str = "special";
 
-/// Builds everything that a reload replaces. `nameservers` are those of this configuration's files.
+/// Builds everything that a reload replaces. `nameservers` are those of this configuration's files;
+/// servers that `previous` tables had keep what is known of them.
 ///
 /// # Errors
 /// [`Unfit`] when records do not fit into a message.
 pub fn tables(
     config: &Config,
     nameservers: &Nameservers,
+    previous: Option<&Tables>,
     generation: u64,
     registry: &Registry,
     ready: Name,
 ) -> Result<Tables, Unfit> {
     let zones = ZoneTable::build(&config.zones)?;
+    let known = previous.into_iter().flat_map(Tables::servers);
+    let mut health: HashMap<_, _> =
+        known.map(|server| ((server.transport, server.address), Arc::clone(&server.health))).collect();
     let groups: Vec<Arc<Group>> =
-        config.upstreams.iter().map(|upstream| group(upstream, nameservers, registry)).collect();
+        config.upstreams.iter().map(|upstream| group(upstream, nameservers, &mut health, registry)).collect();
     let plan = |zone: &config::Zone| {
         let forward = zone.forward.as_ref()?;
         Some(Arc::new(Plan {
@@ -44,6 +50,7 @@ pub fn tables(
             ttl: forward.ttl,
             stale: forward.stale,
             prefetch: config.cache.prefetch,
+            nxdomain_cut: forward.nxdomain_cut,
         }))
     };
     Ok(Tables {
@@ -90,14 +97,20 @@ pub fn secret_name() -> Name {
     Name::from_text(&format!("{label}.ready.zerohop.invalid."), &Name::root()).unwrap_or_else(|_| Name::root())
 }
 
-fn group(upstream: &config::Upstream, nameservers: &Nameservers, registry: &Registry) -> Arc<Group> {
-    let server = |transport, address: SocketAddr| {
+fn group(
+    upstream: &config::Upstream,
+    nameservers: &Nameservers,
+    health: &mut HashMap<(Transport, SocketAddr), Arc<Health>>,
+    registry: &Registry,
+) -> Arc<Group> {
+    let mut server = |transport, address: SocketAddr| {
         let trusted = upstream.trust_ad.unwrap_or_else(|| address.ip().is_loopback());
         let label = match transport {
             Transport::Udp => address.to_string(),
             Transport::Tcp => format!("tcp://{address}"),
         };
-        Arc::new(Server { address, transport, trusted, series: registry.server(&upstream.name, &label) })
+        let health = Arc::clone(health.entry((transport, address)).or_default());
+        Arc::new(Server { address, transport, trusted, health, series: registry.server(&upstream.name, &label) })
     };
     let servers = upstream.servers.iter().flat_map(|source| match source {
         UpstreamServer::Address { transport, address } => vec![server(*transport, *address)],

@@ -22,6 +22,7 @@ use crate::forward::{InFlight, Shared};
 use crate::handler::Tables;
 use crate::listener::{self, BindError, Limits, Start, Worker};
 use crate::metrics::Registry;
+use crate::upstream;
 use crate::zone::Unfit;
 
 use nameservers::Nameservers;
@@ -96,7 +97,8 @@ impl Daemon {
         for problem in &nameservers.problems {
             tracing::warn!("{problem}");
         }
-        let tables = build::tables(&config, &nameservers, 1, &registry, ready.clone()).map_err(StartError::Unfit)?;
+        let tables =
+            build::tables(&config, &nameservers, None, 1, &registry, ready.clone()).map_err(StartError::Unfit)?;
         let tables = Arc::new(ArcSwap::from_pointee(tables));
         let fronts = config.cache.max_bytes / FRONTS_SHARE;
         let (store, _) = Store::start(config.cache.max_bytes - fronts, config.cache.negative_share)?;
@@ -143,6 +145,12 @@ impl Daemon {
         for &address in admin_config.listen.iter().chain(&admin_config.metrics_listen) {
             tokio::task::spawn_local(admin::serve(address, Rc::clone(&self.admin)));
         }
+        let (tables, shared) = (Arc::clone(&self.tables), Arc::clone(&self.admin.shared));
+        let servers = move || tables.load().servers().cloned().collect();
+        // What failed while they were away may be asked again.
+        let back = move || shared.failures.clear();
+        let exchange = Rc::new(upstream::Sockets::default());
+        tokio::task::spawn_local(upstream::probe(exchange, self.admin.clock, servers, back));
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut hangup = signal(SignalKind::hangup())?;
@@ -186,7 +194,8 @@ impl Daemon {
             }
             return self.keep_previous(nameservers.problems.len());
         }
-        match build::tables(&loaded.config, &nameservers, generation, &self.registry, ready) {
+        match build::tables(&loaded.config, &nameservers, Some(&self.tables.load()), generation, &self.registry, ready)
+        {
             Ok(tables) => self.tables.store(Arc::new(tables)),
             Err(error) => {
                 tracing::error!("{error}");

@@ -1,4 +1,5 @@
-//! A CNAME chain that was walked here, joined to one answer.
+//! Answers made of other questions' answers: a CNAME chain that was walked here, joined to one, and
+//! the denial of a name, for a name below it.
 
 use super::message::{Malformed, Message};
 use super::query::write_upstream_query;
@@ -32,6 +33,23 @@ pub fn join<'a>(
     copy.section(Section::Additional, last_question, last, now)?;
     let joined = copy.builder.finish(ageing.then_some(now));
     Ok(StoredAnswer { extended_error: last.extended_error, ..joined })
+}
+
+/// The denial of the name in `ancestor`, for `question` about a name below it (RFC 8020): the same
+/// proof, for as long as it still holds.
+///
+/// # Errors
+/// [`Malformed`] when it does not fit into a message.
+pub fn inherit(
+    question: &Question,
+    ancestor: &Question,
+    denial: &StoredAnswer,
+    now: Moment,
+) -> Result<StoredAnswer, Malformed> {
+    let builder = AnswerBuilder::for_question(denial.rcode, question.name()).authentic(denial.authentic);
+    let mut copy = Copy { builder, rdata: Vec::new() };
+    copy.section(Section::Authority, ancestor, denial, now)?;
+    Ok(copy.builder.finish(Some(now)))
 }
 
 struct Copy {

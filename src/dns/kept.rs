@@ -116,7 +116,7 @@ impl TtlRules {
 }
 
 /// The response code with the bits that an OPT record carries (RFC 6891, section 6.1.3).
-fn full_rcode(message: &Message<'_>) -> Rcode {
+pub fn full_rcode(message: &Message<'_>) -> Rcode {
     let opt = message.section(Section::Additional).find(|record| record.rtype == RecordType::OPT);
     let high = opt.map_or(0, |opt| (opt.ttl_field >> 24) as u16);
     Rcode::new(high << 4 | u16::from(message.header.rcode_bits()))

@@ -71,6 +71,11 @@ impl Header {
         self.count(0)
     }
 
+    /// How many records it says its answer section has.
+    pub fn answer_count(self) -> u16 {
+        self.count(1)
+    }
+
     /// Whether the code is neither NOERROR nor NXDOMAIN.
     pub fn is_error(self) -> bool {
         !matches!(self.rcode_bits(), 0 | 3)

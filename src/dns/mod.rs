@@ -15,6 +15,7 @@ mod presentation;
 #[cfg(test)]
 mod properties;
 pub mod query;
+mod question;
 pub mod rcode;
 mod rdata_shape;
 pub mod rdata_text;
@@ -28,7 +29,8 @@ pub mod zone_text;
 pub use kept::TtlRules;
 pub use moment::Moment;
 pub use name::Name;
-pub use query::{Query, Question};
+pub use query::Query;
+pub use question::Question;
 pub use rcode::Rcode;
 pub use record::Record;
 pub use record_type::RecordType;

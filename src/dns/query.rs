@@ -2,7 +2,7 @@
 
 use super::name::{MAX_NAME, wire_length};
 use super::stored_answer::{HEADER, OPT_LENGTH, TYPE_AND_CLASS};
-use super::{Rcode, RecordType};
+use super::{Question, Rcode, RecordType};
 
 /// The flags octets of a header (RFC 1035, section 4.1.1; RFC 4035, section 3.2).
 pub(super) mod flag {
@@ -22,87 +22,6 @@ pub const CLASS_IN: u16 = 1;
 pub(super) const KEEPALIVE_OPTION: u16 = 11;
 /// The DO bit in the TTL field of an OPT record (RFC 6891, section 6.1.4).
 pub(super) const DNSSEC_OK: u8 = 0x80;
-
-/// The question in the form that tables and caches are keyed by: the name in lower case, type,
-/// class, and the two flags that change what an answer is.
-#[derive(Clone)]
-pub struct Question {
-    bytes: [u8; MAX_NAME + KEY_TAIL],
-    name_length: u8,
-}
-
-/// Type, class and flags behind the name.
-const KEY_TAIL: usize = TYPE_AND_CLASS + 1;
-
-impl Question {
-    /// A question of class IN. `name` must be one that [`wire_length`] accepts; `None` otherwise.
-    pub fn new(name: &[u8], rtype: RecordType, dnssec_ok: bool, checking_disabled: bool) -> Option<Self> {
-        let length = wire_length(name).filter(|&length| length == name.len())?;
-        Some(Self::build(name, length, rtype, CLASS_IN, dnssec_ok, checking_disabled))
-    }
-
-    fn build(name: &[u8], length: usize, rtype: RecordType, class: u16, dnssec_ok: bool, cd: bool) -> Self {
-        let mut bytes = [0; MAX_NAME + KEY_TAIL];
-        let (key_name, tail) = bytes.split_at_mut(length);
-        key_name.copy_from_slice(name);
-        // Length octets are at most 63, below 'A': lowering the whole name leaves them alone.
-        key_name.make_ascii_lowercase();
-        tail[..2].copy_from_slice(&rtype.code().to_be_bytes());
-        tail[2..4].copy_from_slice(&class.to_be_bytes());
-        tail[4] = u8::from(dnssec_ok) | u8::from(cd) << 1;
-        Self { bytes, name_length: u8::try_from(length).unwrap_or(u8::MAX) }
-    }
-
-    /// The name in lower-case wire form.
-    pub fn name(&self) -> &[u8] {
-        &self.bytes[..usize::from(self.name_length)]
-    }
-
-    pub fn rtype(&self) -> RecordType {
-        RecordType::new(self.tail_u16(0))
-    }
-
-    pub fn class(&self) -> u16 {
-        self.tail_u16(2)
-    }
-
-    /// Whether the client wants DNSSEC records (RFC 3225).
-    pub fn dnssec_ok(&self) -> bool {
-        self.flags() & 1 != 0
-    }
-
-    /// Whether the client asked for data that failed validation, too (RFC 4035, section 3.2.2).
-    pub fn checking_disabled(&self) -> bool {
-        self.flags() & 2 != 0
-    }
-
-    /// The same flags, another name: the next step of a CNAME chain.
-    pub fn renamed(&self, name: &super::Name) -> Self {
-        let length = name.wire().len();
-        Self::build(name.wire(), length, self.rtype(), self.class(), self.dnssec_ok(), self.checking_disabled())
-    }
-
-    /// Everything above as octets; equal questions, and only they, have equal keys.
-    pub fn key(&self) -> &[u8] {
-        &self.bytes[..usize::from(self.name_length) + KEY_TAIL]
-    }
-
-    fn flags(&self) -> u8 {
-        self.bytes[usize::from(self.name_length) + TYPE_AND_CLASS]
-    }
-
-    fn tail_u16(&self, at: usize) -> u16 {
-        let at = usize::from(self.name_length) + at;
-        u16::from_be_bytes([self.bytes[at], self.bytes[at + 1]])
-    }
-}
-
-impl std::fmt::Debug for Question {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        super::name::write_text(self.name(), f)?;
-        write!(f, " {}", self.rtype())
-    }
-}
 
 /// What the client said of itself in an OPT record (RFC 6891). Other options are read past: COOKIE
 /// and PADDING are hop by hop, and ECS is not passed on.
@@ -282,16 +201,19 @@ fn asks_for_keepalive(mut rdata: &[u8]) -> Option<bool> {
 }
 
 /// Writes a question for an upstream: RD and AD set (RFC 6840, section 5.7), our own OPT record
-/// with the client's DO bit. The name is in lower case; the reply's is compared without case.
+/// with the client's DO bit, unless it is to go without. The name is in lower case; the reply's is compared without case.
 pub fn write_upstream_query(question: &Question, id: u16, udp_size: u16) -> Vec<u8> {
     let cd = if question.checking_disabled() { flag::CD } else { 0 };
     let mut packet = Vec::with_capacity(HEADER + MAX_NAME + TYPE_AND_CLASS + 11);
     packet.extend_from_slice(&id.to_be_bytes());
     packet.extend_from_slice(&[flag::RD, flag::AD | cd]);
-    packet.extend_from_slice(&[0, 1, 0, 0, 0, 0, 0, 1]);
+    packet.extend_from_slice(&[0, 1, 0, 0, 0, 0, 0, u8::from(question.has_edns())]);
     packet.extend_from_slice(question.name());
     packet.extend_from_slice(&question.rtype().code().to_be_bytes());
     packet.extend_from_slice(&question.class().to_be_bytes());
+    if !question.has_edns() {
+        return packet;
+    }
     packet.extend_from_slice(&[0]);
     packet.extend_from_slice(&RecordType::OPT.code().to_be_bytes());
     packet.extend_from_slice(&udp_size.to_be_bytes());

@@ -1,32 +1,18 @@
-//! One group is asked: the best server, then the next when it is silent or of no help, all of them
+//! One group is asked: the best server, then another when it is late or of no help, all of them
 //! still listened to; the first good answer wins.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::time::{Instant, sleep_until};
 
 use super::decision::{Failure, Outcome};
+use super::round::{Round, Send};
 use super::{Forwarder, Plan};
 use crate::dns::Question;
 use crate::dns::kept::{Verdict, keep};
 use crate::metrics::Attempt;
-use crate::upstream::{Group, Server};
-
-/// How long a silent server is waited for before another is asked too, in the first round; each
-/// further round doubles it.
-const PATIENCE: Duration = Duration::from_millis(400);
-/// How often a question is sent to one server (RFC 9520, section 3.1).
-const MAX_SENDS: u32 = 3;
-
-/// A server as one question sees it.
-struct Candidate {
-    server: Arc<Server>,
-    sends: u32,
-    /// It has said that it has no answer; asking again would only say so again.
-    failed: bool,
-}
+use crate::upstream::{Group, Server, Way, edns};
 
 impl Forwarder {
     pub(super) async fn ask_group(
@@ -36,79 +22,80 @@ impl Forwarder {
         question: &Question,
         deadline: Instant,
     ) -> Outcome {
-        let mut candidates: Vec<Candidate> =
-            group.order().into_iter().map(|server| Candidate { server, sends: 0, failed: false }).collect();
+        let Some(mut round) = Round::of(group, self.clock.now()) else { return Outcome::Failure(Failure::Silent) };
         let mut running = FuturesUnordered::new();
         let mut failure = None;
-        let mut next_send = Instant::now();
         loop {
-            let next = next_candidate(&candidates);
-            let none_may_help = candidates.iter().all(|candidate| candidate.failed);
-            if none_may_help || next.is_none() && running.is_empty() {
+            if let Some(Send { to, server, ways }) = round.due(self.clock.now()) {
+                running.extend(ways.iter().map(|&way| {
+                    let server = Arc::clone(&server);
+                    async move { (to, self.ask_server(&server, way, group, plan, question).await) }
+                }));
+            }
+            let next_send = round.next_send();
+            if round.is_lost() || running.is_empty() && next_send.is_none() {
                 return Outcome::Failure(failure.unwrap_or(Failure::TimedOut));
             }
             tokio::select! {
                 biased;
-                Some((index, outcome)) = running.next(), if !running.is_empty() => match outcome {
+                Some((from, outcome)) = running.next(), if !running.is_empty() => match outcome {
                     Outcome::Answer(kept) => return Outcome::Answer(kept),
                     Outcome::Failure(reason) => {
-                        let candidate: &mut Candidate = &mut candidates[index];
-                        candidate.failed = true;
+                        round.failed(from);
                         failure = failure.max(Some(reason));
-                        next_send = Instant::now();
                     }
                 },
-                () = sleep_until(next_send), if next.is_some() => {
-                    let Some(index) = next else { continue };
-                    let candidate = &mut candidates[index];
-                    next_send += PATIENCE * (1 << candidate.sends);
-                    candidate.sends += 1;
-                    let server = Arc::clone(&candidate.server);
-                    running.push(async move { (index, self.ask_server(&server, plan, question).await) });
-                }
+                () = sleep_until(next_send.unwrap_or(deadline)), if next_send.is_some() => {}
                 () = sleep_until(deadline) => return Outcome::Failure(failure.unwrap_or(Failure::TimedOut)),
             }
         }
     }
 
-    async fn ask_server(&self, server: &Arc<Server>, plan: &Plan, question: &Question) -> Outcome {
-        let mut attempt = Unfinished { server, started: Instant::now(), ended: false };
-        let reply = match self.exchange.exchange(server, question).await {
+    async fn ask_server(
+        &self,
+        server: &Arc<Server>,
+        way: Way,
+        group: &Group,
+        plan: &Plan,
+        question: &Question,
+    ) -> Outcome {
+        let mut attempt = Unfinished { server, group, started: Instant::now(), ended: false };
+        let reply = match edns::ask(&*self.exchange, server, question, way, || self.clock.now()).await {
             Ok(reply) => reply,
             Err(error) => {
                 tracing::debug!(%server, ?question, %error, "upstream cannot be reached");
+                server.health.failed(None);
                 attempt.end(Attempt::Unreachable);
                 return Outcome::Failure(Failure::Unreachable);
             }
         };
-        let kept = keep(question, &reply, server.trusted, &plan.zone, plan.ttl, self.clock.now());
-        match kept {
-            Err(_) => {
-                attempt.end(Attempt::Unusable);
-                Outcome::Failure(Failure::Unusable)
-            }
+        server.health.heard(self.clock.now());
+        group.hedges.note(true);
+        let (attempted, outcome) = match keep(question, &reply, server.trusted, &plan.zone, plan.ttl, self.clock.now())
+        {
+            Err(_) => (Attempt::Unusable, Outcome::Failure(Failure::Unusable)),
             Ok(kept) => {
-                let rcode = kept.answer.rcode();
-                attempt.end(if kept.verdict == Verdict::Lame { Attempt::Unusable } else { Attempt::Replied(rcode) });
+                let replied = Attempt::Replied(kept.answer.rcode());
                 match kept.verdict {
-                    Verdict::Failure(rcode) => Outcome::Failure(Failure::Rcode(rcode)),
-                    Verdict::Lame => Outcome::Failure(Failure::Unusable),
-                    _ => Outcome::Answer(kept),
+                    Verdict::Failure(rcode) => (replied, Outcome::Failure(Failure::Rcode(rcode))),
+                    Verdict::Lame => (Attempt::Unusable, Outcome::Failure(Failure::Unusable)),
+                    _ => (replied, Outcome::Answer(kept)),
                 }
             }
+        };
+        match outcome {
+            Outcome::Answer(_) => server.health.answered(attempt.started.elapsed()),
+            Outcome::Failure(_) => server.health.failed(None),
         }
+        attempt.end(attempted);
+        outcome
     }
-}
-
-/// The server to ask next: of those that may still help, the first that was asked least.
-fn next_candidate(candidates: &[Candidate]) -> Option<usize> {
-    let open = candidates.iter().enumerate().filter(|(_, candidate)| !candidate.failed && candidate.sends < MAX_SENDS);
-    open.min_by_key(|(_, candidate)| candidate.sends).map(|(index, _)| index)
 }
 
 /// Counts an attempt when it ends, also when it is given up.
 struct Unfinished<'s> {
     server: &'s Server,
+    group: &'s Group,
     started: Instant,
     ended: bool,
 }
@@ -122,10 +109,16 @@ impl Unfinished<'_> {
 
 impl Drop for Unfinished<'_> {
     fn drop(&mut self) {
-        if !self.ended {
-            // Silent for as long as anybody waits is a time-out, whoever answered in the end.
-            let silent = self.started.elapsed() >= PATIENCE;
-            self.end(if silent { Attempt::TimedOut } else { Attempt::Overtaken });
+        if self.ended {
+            return;
         }
+        let waited = self.started.elapsed();
+        // Late for longer than its patience is a time-out, whoever answered in the end.
+        let late = waited >= self.server.health.patience();
+        if late {
+            self.server.health.failed(Some(waited));
+            self.group.hedges.note(false);
+        }
+        self.end(if late { Attempt::TimedOut } else { Attempt::Overtaken });
     }
 }

@@ -15,9 +15,18 @@ pub(super) enum Outcome {
     Failure(Failure),
 }
 
+/// What the client is told when nobody has an answer.
+pub(super) struct Failed {
+    pub(super) answer: StoredAnswer,
+    /// Whether any server was asked, so that there is reason not to ask again at once.
+    pub(super) was_asked: bool,
+}
+
 /// Why a group gave no answer; the later in this list, the more it tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Failure {
+    /// No server was asked: there is none, or all have been silent for long.
+    Silent,
     /// Nothing came in time.
     TimedOut,
     /// The network says that no server can be reached.
@@ -53,7 +62,7 @@ impl Tally {
             Outcome::Failure(failure) => {
                 self.failure = self.failure.max(Some(failure));
                 match failure {
-                    Failure::TimedOut | Failure::Unreachable => self.next_on.timeout,
+                    Failure::Silent | Failure::TimedOut | Failure::Unreachable => self.next_on.timeout,
                     Failure::Rcode(Rcode::REFUSED) => self.next_on.refused,
                     Failure::Rcode(_) | Failure::Unusable => self.next_on.servfail,
                 }
@@ -63,12 +72,18 @@ impl Tally {
 
     /// The best answer. A denial that another group might have known better counts only when every
     /// group that was asked has spoken.
-    pub(super) fn conclude(self) -> Result<Kept, StoredAnswer> {
+    pub(super) fn conclude(self) -> Result<Kept, Failed> {
         let doubtful = |kept: &Kept| self.failure.is_some() && self.moves_on(kept.verdict);
         match self.best {
-            Some(ref kept) if doubtful(kept) => Err(StoredAnswer::bare(Rcode::SERVFAIL, Some(NO_REACHABLE_AUTHORITY))),
+            Some(ref kept) if doubtful(kept) => {
+                let answer = StoredAnswer::bare(Rcode::SERVFAIL, Some(NO_REACHABLE_AUTHORITY));
+                Err(Failed { answer, was_asked: true })
+            }
             Some(kept) => Ok(kept),
-            None => Err(self.failure.unwrap_or(Failure::TimedOut).answer()),
+            None => {
+                let failure = self.failure.unwrap_or(Failure::TimedOut);
+                Err(Failed { answer: failure.answer(), was_asked: failure != Failure::Silent })
+            }
         }
     }
 
@@ -84,7 +99,9 @@ impl Tally {
 impl Failure {
     fn answer(self) -> StoredAnswer {
         match self {
-            Self::TimedOut | Self::Unusable => StoredAnswer::bare(Rcode::SERVFAIL, Some(NO_REACHABLE_AUTHORITY)),
+            Self::Silent | Self::TimedOut | Self::Unusable => {
+                StoredAnswer::bare(Rcode::SERVFAIL, Some(NO_REACHABLE_AUTHORITY))
+            }
             Self::Unreachable => StoredAnswer::bare(Rcode::SERVFAIL, Some(NETWORK_ERROR)),
             // The client did nothing wrong, and codes above 15 are between us and the server.
             Self::Rcode(rcode) if is_passed_on(rcode) => StoredAnswer::bare(rcode, None),
@@ -135,7 +152,7 @@ mod tests {
                 break;
             }
         }
-        let failed = |answer: StoredAnswer| (answer.rcode(), answer.extended_error());
+        let failed = |failed: Failed| (failed.answer.rcode(), failed.answer.extended_error());
         tally.conclude().map(|kept| kept.verdict).map_err(failed)
     }
 

@@ -95,6 +95,16 @@ impl InFlight {
         Lead { record: Record { in_flight: Arc::clone(self), key: key.clone(), number } }
     }
 
+    /// An answer that is on its way into the cache under this key.
+    pub(super) fn answered(&self, key: &[u8], now: Moment) -> Option<Forwarded> {
+        match &self.shard(key).get(key)?.state {
+            State::Answered(forwarded) if forwarded.expires.is_some_and(|expires| now < expires) => {
+                Some(forwarded.clone())
+            }
+            _ => None,
+        }
+    }
+
     /// Questions in flight now.
     pub fn len(&self) -> usize {
         self.shards.iter().map(|shard| shard.lock().unwrap_or_else(PoisonError::into_inner).len()).sum()
@@ -104,7 +114,7 @@ impl InFlight {
         self.len() == 0
     }
 
-    fn shard(&self, key: &Key) -> MutexGuard<'_, HashMap<Key, Entry, RandomState>> {
+    fn shard(&self, key: &[u8]) -> MutexGuard<'_, HashMap<Key, Entry, RandomState>> {
         let index = usize::try_from(self.hasher.hash_one(key) % SHARDS as u64).unwrap_or(0);
         self.shards[index].lock().unwrap_or_else(PoisonError::into_inner)
     }

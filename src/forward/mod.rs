@@ -2,9 +2,11 @@
 //! of servers after the other, within a budget that no client outwaits.
 
 mod asking;
+mod cut;
 mod decision;
 mod in_flight;
 mod refresh;
+mod round;
 mod stale;
 
 use std::rc::Rc;
@@ -21,7 +23,7 @@ use crate::dns::{Moment, Name, Question, StoredAnswer, TtlRules};
 use crate::metrics::Source;
 use crate::upstream::{Exchange, Group};
 
-use decision::Tally;
+use decision::{Failed, Tally};
 pub use in_flight::InFlight;
 use in_flight::{Joined, Lead};
 
@@ -42,6 +44,8 @@ pub struct Plan {
     pub stale: ServeStale,
     /// Whether hot answers are asked for anew before they run out. Not part of the identity, either.
     pub prefetch: bool,
+    /// Whether an NXDOMAIN answers for all below its name (RFC 8020).
+    pub nxdomain_cut: bool,
 }
 
 /// What came of forwarding, or of remembering it.
@@ -79,8 +83,8 @@ impl Forwarder {
         self.clock.now()
     }
 
-    /// What is known without asking: a cached answer, else a failure of the last seconds, instead of
-    /// which a stale answer is given if there is one.
+    /// What is known without asking: a cached answer, else a denial that covers the question, else a
+    /// failure of the last seconds, instead of which a stale answer is given if there is one.
     pub fn recall(self: &Rc<Self>, plan: &Arc<Plan>, question: &Question, now: Moment) -> Option<Forwarded> {
         let key = KeyBuffer::new(plan.identity, question);
         let cached = self.shared.store.get(key.as_bytes());
@@ -99,6 +103,9 @@ impl Forwarder {
             self.note(plan, question, key, cached, 1, now);
             let (answer, expires) = (Arc::clone(&cached.answer), Some(cached.expires));
             return Some(Forwarded { answer, expires, source: Source::Cache });
+        }
+        if let Some(denied) = self.cut(plan, question, now) {
+            return Some(denied);
         }
         let answer = self.shared.failures.get(key, now)?;
         let stale = cached.filter(|cached| plan.gives_stale(cached, now));
@@ -150,6 +157,7 @@ impl Forwarder {
                 let now = self.clock.now();
                 let lifetime = expires.since(now);
                 let cached = Cached::new(Arc::clone(&forwarded.answer), now, lifetime, plan.stale.max_age);
+                self.keep_cut(plan, question, &forwarded, &cached);
                 self.shared.store.put(key, cached, Box::new(record));
             }
             (None, source) => {
@@ -185,9 +193,11 @@ impl Forwarder {
                 let expires = expires.filter(|expires| now < *expires);
                 Forwarded { answer: Arc::new(answer), expires, source: Source::Forward }
             }
-            Err(failure) => {
-                let answer = Arc::new(failure);
-                self.shared.failures.put(key.clone(), Arc::clone(&answer), now);
+            Err(Failed { answer, was_asked }) => {
+                let answer = Arc::new(answer);
+                if was_asked {
+                    self.shared.failures.put(key.clone(), Arc::clone(&answer), now);
+                }
                 Forwarded { answer, expires: None, source: Source::Failure }
             }
         }

@@ -1,6 +1,7 @@
 //! What is counted for each upstream server.
 
 use std::fmt::Write;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use super::counter::Shared;
@@ -35,6 +36,10 @@ pub struct ServerSeries {
     replies: [Shared; RCODES],
     others: [Shared; OTHER_ATTEMPTS.len()],
     duration: Histogram<Shared>,
+    hedges: Shared,
+    repeats: Shared,
+    probes: Shared,
+    silent: AtomicBool,
 }
 
 impl ServerSeries {
@@ -46,12 +51,36 @@ impl ServerSeries {
             replies: Default::default(),
             others: Default::default(),
             duration: Histogram::default(),
+            hedges: Shared::default(),
+            repeats: Shared::default(),
+            probes: Shared::default(),
+            silent: AtomicBool::new(false),
         }
+    }
+
+    /// The upstream that the server belongs to.
+    pub fn upstream(&self) -> &str {
+        &self.upstream
     }
 
     /// Counts one query that was sent.
     pub fn sent(&self, protocol: Protocol) {
         self.queries[protocol_index(protocol)].add(1);
+    }
+
+    /// It is asked because an answer is late: its own, which is a repeat, or another server's.
+    pub fn hedged(&self, repeat: bool) {
+        if repeat { &self.repeats } else { &self.hedges }.add(1);
+    }
+
+    /// Counts one probe that was sent.
+    pub fn probed(&self) {
+        self.probes.add(1);
+    }
+
+    /// Notes whether it is set aside for being silent, and returns whether that is new.
+    pub fn note_silent(&self, silent: bool) -> bool {
+        self.silent.swap(silent, Relaxed) != silent
     }
 
     /// Counts how asking ended, `elapsed` after it began.
@@ -68,6 +97,9 @@ impl ServerSeries {
         }
     }
 }
+
+/// A family of one series a server: its name, its type, its help and where its value is.
+type Single = (&'static str, &'static str, &'static str, fn(&ServerSeries) -> u64);
 
 /// Writes the families of all servers.
 pub(super) fn write(out: &mut String, servers: &[&ServerSeries]) -> std::fmt::Result {
@@ -91,6 +123,25 @@ pub(super) fn write(out: &mut String, servers: &[&ServerSeries]) -> std::fmt::Re
         for (outcome, counter) in outcomes {
             let labels = [("upstream", &*server.upstream), ("server", &*server.server), ("outcome", outcome)];
             writeln!(out, "{family}{} {}", Labels::new(&labels).with_none(), counter.value())?;
+        }
+    }
+    let single: [Single; 4] = [
+        ("zerohop_upstream_hedges_total", "counter", "Queries sent because another server was late.", |s| {
+            s.hedges.value()
+        }),
+        ("zerohop_upstream_repeats_total", "counter", "Queries sent again because the answer was late.", |s| {
+            s.repeats.value()
+        }),
+        ("zerohop_upstream_probes_total", "counter", "Probes of a server that was set aside.", |s| s.probes.value()),
+        ("zerohop_upstream_up", "gauge", "0 while the server is set aside: nothing came from it for a second.", |s| {
+            u64::from(!s.silent.load(Relaxed))
+        }),
+    ];
+    for (family, kind, help, value) in single {
+        open_family(out, family, kind, help)?;
+        for server in servers {
+            let labels = [("upstream", &*server.upstream), ("server", &*server.server)];
+            writeln!(out, "{family}{} {}", Labels::new(&labels).with_none(), value(server))?;
         }
     }
     let family = "zerohop_upstream_duration_seconds";

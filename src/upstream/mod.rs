@@ -1,7 +1,11 @@
 //! Servers that are asked: who they are, in what order, and one question to one of them.
 
+mod allowance;
+pub mod edns;
 mod group;
+mod health;
 pub mod matching;
+mod prober;
 mod resolv_conf;
 mod sockets;
 mod tcp;
@@ -17,7 +21,10 @@ pub use crate::config::Transport;
 use crate::dns::Question;
 use crate::metrics::ServerSeries;
 
+pub use allowance::Allowance;
 pub use group::Group;
+pub use health::Health;
+pub use prober::probe;
 pub use resolv_conf::nameservers;
 pub use sockets::Sockets;
 
@@ -28,6 +35,8 @@ pub struct Server {
     pub transport: Transport,
     /// Whether its AD bit is believed.
     pub trusted: bool,
+    /// Stays the same across reloads.
+    pub health: Arc<Health>,
     pub series: Arc<ServerSeries>,
 }
 
@@ -70,6 +79,15 @@ impl From<std::io::Error> for ExchangeError {
 /// What comes of an exchange: the whole reply, undecoded.
 pub type Exchanged<'a> = Pin<Box<dyn Future<Output = Result<Vec<u8>, ExchangeError>> + 'a>>;
 
+/// Which way a question goes to its server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// As the server is configured: over UDP first, unless its transport is another.
+    Usual,
+    /// Over a stream from the start, for datagrams get lost.
+    Stream,
+}
+
 /// One question to one server: the only seam between the line and the network, so that tests can
 /// stand in for the network.
 pub trait Exchange {
@@ -79,5 +97,5 @@ pub trait Exchange {
     ///
     /// # Errors
     /// [`ExchangeError`] when the network says that no reply will come.
-    fn exchange<'a>(&'a self, server: &'a Arc<Server>, question: &'a Question) -> Exchanged<'a>;
+    fn exchange<'a>(&'a self, server: &'a Arc<Server>, question: &'a Question, way: Way) -> Exchanged<'a>;
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 
 use super::udp::Ports;
-use super::{Exchange, Exchanged, Server, Transport, tcp};
+use super::{Exchange, Exchanged, Server, Transport, Way, tcp};
 use crate::dns::{Protocol, Question};
 
 /// TCP connections to all servers at once; more wait for one to end, so that descriptors are left
@@ -40,9 +40,9 @@ impl Sockets {
 }
 
 impl Exchange for Sockets {
-    fn exchange<'a>(&'a self, server: &'a Arc<Server>, question: &'a Question) -> Exchanged<'a> {
+    fn exchange<'a>(&'a self, server: &'a Arc<Server>, question: &'a Question, way: Way) -> Exchanged<'a> {
         Box::pin(async move {
-            if server.transport == Transport::Udp {
+            if server.transport == Transport::Udp && way == Way::Usual {
                 let sent = || server.series.sent(Protocol::Udp);
                 if let Some(reply) = self.ports(server.address).ask(question, sent).await? {
                     return Ok(reply);

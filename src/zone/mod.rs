@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use crate::config::{self, Forward, OtherTypes};
 use crate::dns::extended_error;
+use crate::dns::name::{label_count, suffixes};
 use crate::dns::stored_answer::StoredAnswer;
 use crate::dns::{Name, Rcode, Record, RecordType};
 
@@ -36,6 +37,8 @@ pub struct Zone {
     denials: Denials,
     /// What a name answers that is not there, in a zone that is owned whole.
     absent: Arc<StoredAnswer>,
+    /// How many labels a name that we do not own may have below the zone.
+    max_labels: usize,
     /// Its names never leave: not even the DS of its apex is asked elsewhere.
     special: bool,
 }
@@ -68,6 +71,8 @@ pub enum OwnSource {
     Absent,
     /// The `[[zone.match]]` at this place, from 0.
     Pattern(usize),
+    /// It has more labels than any name that the upstream could know.
+    TooDeep,
 }
 
 impl Zone {
@@ -91,6 +96,7 @@ impl Zone {
             special: zone.special,
             name: zone.name.clone(),
             forward: zone.forward.clone(),
+            max_labels: zone.forward.as_ref().and_then(|forward| forward.max_labels).unwrap_or(usize::MAX),
             forwards_other_types: zone.forward.is_some() && zone.other_types == OtherTypes::Forward,
             local: Local::build(&zone.name, &records[..explicit], &records[explicit..])?,
             patterns: Patterns::build(&zone.patterns),
@@ -123,7 +129,9 @@ impl Zone {
             return own;
         }
         if self.forward.is_some() {
-            return Own::Elsewhere;
+            let denied = matches!(found, Found::Nothing) && self.is_too_deep(qname, rtype);
+            let (answer, source) = (&self.denials.nxdomain, OwnSource::TooDeep);
+            return if denied { Own::Answer { answer: Arc::clone(answer), source } } else { Own::Elsewhere };
         }
         let (answer, source) = match found {
             Found::EmptyNonTerminal => (&self.denials.nodata, OwnSource::EmptyNonTerminal),
@@ -132,6 +140,17 @@ impl Zone {
             _ => (&self.absent, OwnSource::Absent),
         };
         Own::Answer { answer: Arc::clone(answer), source }
+    }
+
+    /// Whether a name has more labels than `max-labels` allows. Those in front that begin with an
+    /// underscore (RFC 8552) name a service of the name behind them, and do not count.
+    fn is_too_deep(&self, qname: &[u8], rtype: RecordType) -> bool {
+        // The DS of a deeper zone's apex is asked here, however deep that is.
+        if self.max_labels == usize::MAX || rtype == RecordType::DS {
+            return false;
+        }
+        let attributes = suffixes(qname).take_while(|name| name.get(1) == Some(&b'_')).count();
+        label_count(qname).saturating_sub(attributes + label_count(self.name.wire())) > self.max_labels
     }
 
     fn of_sets(&self, sets: &RrSets, rtype: RecordType, source: OwnSource) -> Own {
@@ -181,5 +200,7 @@ impl Zone {
     }
 }
 
+#[cfg(test)]
+mod relief_tests;
 #[cfg(test)]
 mod tests;

@@ -13,8 +13,12 @@ use super::{Zone, reverse};
 #[derive(Debug)]
 pub struct ZoneTable {
     zones: Box<[Zone]>,
-    index: SuffixMap<Name, usize>,
+    index: Index,
 }
+
+/// The zone of a suffix: of an apex, the zone itself; of a name that a zone excepts, the zone that
+/// it belongs to instead, if there is one.
+type Index = SuffixMap<Name, Option<usize>>;
 
 /// Records of one owner and type that do not fit into one message of 65,535 octets.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,9 +45,13 @@ impl ZoneTable {
     pub fn build(zones: &[config::Zone]) -> Result<Self, Unfit> {
         let mut index = SuffixMap::new();
         for (place, zone) in zones.iter().enumerate() {
-            index.entry(zone.name.clone(), label_count(zone.name.wire()), || place);
+            index.entry(zone.name.clone(), label_count(zone.name.wire()), || Some(place));
         }
-        let reverse = reverse::records(zones, |name| enclosing(&index, name).next().map(|(_, zone)| zone));
+        for except in zones.iter().flat_map(exceptions) {
+            let zone = instead(zones, &index, except);
+            index.entry(except.clone(), label_count(except.wire()), || zone);
+        }
+        let reverse = reverse::records(zones, |name| enclosing(&index, name).next().flatten());
         let build = |(zone, reverse): (&config::Zone, _)| {
             Zone::build(zone, reverse).map_err(|(owner, rtype)| Unfit { zone: zone.name.clone(), owner, rtype })
         };
@@ -55,10 +63,10 @@ impl ZoneTable {
     /// label boundaries.
     pub fn find(&self, qname: &[u8], rtype: RecordType) -> Option<usize> {
         let mut enclosing = enclosing(&self.index, qname);
-        let (skipped, zone) = enclosing.next()?;
+        let zone = enclosing.next()??;
         // RFC 4035, section 3.1.4.1: DS records are on the parent's side of a zone cut.
-        if rtype == RecordType::DS && skipped == 0 && !self.zones[zone].special {
-            return Some(enclosing.next().map_or(zone, |(_, parent)| parent));
+        if rtype == RecordType::DS && self.zones[zone].name.wire() == qname && !self.zones[zone].special {
+            return Some(enclosing.next().flatten().unwrap_or(zone));
         }
         Some(zone)
     }
@@ -82,11 +90,22 @@ impl ZoneTable {
     }
 }
 
-/// The zones above `qname`, the nearest first, each with how many labels stand in front of it.
-fn enclosing<'i>(index: &'i SuffixMap<Name, usize>, qname: &'i [u8]) -> impl Iterator<Item = (usize, usize)> + 'i {
+/// The names that a zone excepts.
+fn exceptions(zone: &config::Zone) -> impl Iterator<Item = &Name> {
+    zone.forward.iter().flat_map(|forward| &forward.except)
+}
+
+/// The zone that an excepted name belongs to: the nearest above it that does not except it, too.
+fn instead(zones: &[config::Zone], index: &Index, except: &Name) -> Option<usize> {
+    let keeps = |&zone: &usize| {
+        let zone = zones.get(zone);
+        zone.is_some_and(|zone| exceptions(zone).all(|other| !except.is_within(other)))
+    };
+    enclosing(index, except.wire()).flatten().find(keeps)
+}
+
+/// What the index has for `qname` and each name above it, the nearest first.
+fn enclosing<'i>(index: &'i Index, qname: &'i [u8]) -> impl Iterator<Item = Option<usize>> + 'i {
     let labels = label_count(qname);
-    suffixes(qname).enumerate().filter_map(move |(skipped, suffix)| {
-        let zone = *index.get(suffix, labels - skipped)?;
-        Some((skipped, zone))
-    })
+    suffixes(qname).enumerate().filter_map(move |(skipped, suffix)| index.get(suffix, labels - skipped).copied())
 }

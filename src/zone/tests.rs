@@ -19,7 +19,8 @@ pub(super) fn name(text: &str) -> Name {
 pub(super) fn forward() -> Option<Forward> {
     let next_on = NextOn { nxdomain: false, nodata: false, servfail: true, refused: true, timeout: true };
     let stale = ServeStale { max_age: Duration::ZERO, after: Duration::ZERO, ttl: 30 };
-    Some(Forward { groups: vec![0], next_on, ttl: TtlRules { min: 0, max: 86_400, negative_max: 3600 }, stale })
+    let ttl = TtlRules { min: 0, max: 86_400, negative_max: 3600 };
+    Some(Forward { groups: vec![0], next_on, ttl, except: Vec::new(), nxdomain_cut: false, max_labels: None, stale })
 }
 
 /// A zone owned whole, with TTL 30.

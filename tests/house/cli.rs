@@ -131,13 +131,14 @@ const EXPLAINED: &str = "[server]\nlisten = [\"127.0.0.1\"]\n[[upstream]]\nname 
     \"old DNAME cluster.example.\", \"sub NS ns.sub\"]\n[[zone.match]]\npattern = '^ip-(\\d+)\\.cluster\\.example$'\n\
     answer = [\"A 10.0.0.$1\"]\n[[zone]]\nname = \"corp.example\"\nforward = [\"10.96.0.10\", \"cloud\"]\n\
     next-on = [\"NXDOMAIN\", \"TIMEOUT\"]\nnegative-max-ttl = 5\n[[zone]]\nname = \"else.example\"\n\
-    forward = [\"resolv-conf:/nonexistent/resolv.conf\"]\n";
+    forward = [\"resolv-conf:/nonexistent/resolv.conf\"]\n[[zone]]\nname = \"cluster.local\"\n\
+    forward = [\"10.96.0.10\"]\nmax-labels = 4\nnxdomain-cut = true\nexcept = [\"public.cluster.local\"]\n";
 
 #[test]
 fn explain_tells_who_answers_and_why() {
     let directory = tempfile::tempdir().unwrap();
     fs::write(directory.path().join("zerohop.toml"), EXPLAINED).unwrap();
-    let questions: [&[&str]; 12] = [
+    let questions: [&[&str]; 15] = [
         &["api.cluster.example"],
         &["API.cluster.example.", "mx"],
         &["x.y.apps.cluster.example"],
@@ -148,6 +149,9 @@ fn explain_tells_who_answers_and_why() {
         &["x.sub.cluster.example"],
         &["www.cluster.example", "AAAA"],
         &["www.else.example"],
+        &["web.default.svc.cluster.local"],
+        &["www.example.com.default.svc.cluster.local"],
+        &["www.public.cluster.local"],
         &["a.localhost"],
         &["www.example"],
     ];

@@ -16,7 +16,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("metrics", &["dns"]),
     ("zone", &["config", "dns"]),
     ("cache", &["dns", "metrics"]),
-    ("upstream", &["config", "dns", "metrics"]),
+    ("upstream", &["clock", "config", "dns", "metrics"]),
     ("forward", &["cache", "clock", "config", "dns", "metrics", "upstream"]),
     ("handler", &["cache", "clock", "config", "dns", "forward", "metrics", "upstream", "zone"]),
     ("listener", &["cache", "clock", "dns", "forward", "handler", "metrics", "upstream"]),

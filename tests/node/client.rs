@@ -100,8 +100,13 @@ impl Ask {
 
     /// `None` when nobody replies at once.
     pub(crate) fn try_udp(&self, server: SocketAddr) -> Option<Reply> {
+        self.udp_within(MOMENT, server)
+    }
+
+    /// The reply if there is one in time.
+    pub(crate) fn udp_within(&self, time: Duration, server: SocketAddr) -> Option<Reply> {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        socket.set_read_timeout(Some(MOMENT)).unwrap();
+        socket.set_read_timeout(Some(time)).unwrap();
         // Connected, so that a closed port is known before the time is up.
         socket.connect(server).unwrap();
         socket.send(&self.octets()).ok()?;

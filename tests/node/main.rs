@@ -20,10 +20,14 @@
 
 mod client;
 mod clients;
+mod clusters;
+mod edns;
 mod flood;
 mod harness;
 mod lifecycle;
+mod loss;
 mod metrics;
+mod namespace;
 mod oracle;
 mod peers;
 mod polardns;
@@ -32,6 +36,7 @@ mod process;
 mod recorder;
 mod reload;
 mod rfc8906;
+mod search_path;
 mod seeds;
 mod seeds_kubernetes;
 mod stubs;

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use hickory_proto::rr::RecordType;
+use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
 use super::client::Ask;
@@ -17,8 +18,15 @@ pub(crate) type Zone<'z> = (&'z str, &'z str);
 /// A running name server.
 pub(crate) struct Peer {
     pub(crate) address: SocketAddr,
-    _process: Process,
+    process: Process,
     _directory: TempDir,
+}
+
+impl Peer {
+    /// Sends the process that was started a signal; those of NSD that serve are its children.
+    pub(crate) fn signal(&self, signal: Signal) {
+        self.process.signal(signal);
+    }
 }
 
 /// NSD, authoritative for these zones.
@@ -36,8 +44,9 @@ fn nsd_with(zone_files: impl Fn(&Path) -> Vec<(String, String)>) -> Option<Peer>
     Some(start(|directory, address| {
         let (ip, port) = (address.ip(), address.port());
         let here = directory.display();
+        // Unlimited: one client asks for more denials a second than it would give out.
         let mut config = format!(
-            "server:\n ip-address: {ip}@{port}\n username: \"\"\n chroot: \"\"\n zonesdir: \"{here}\"\n pidfile: \"\"\n \
+            "server:\n ip-address: {ip}@{port}\n rrl-ratelimit: 0\n username: \"\"\n chroot: \"\"\n zonesdir: \"{here}\"\n pidfile: \"\"\n \
              database: \"\"\n zonelistfile: \"{here}/zone.list\"\n xfrdfile: \"{here}/xfrd.state\"\n xfrdir: \"{here}\"\n \
              server-count: 1\nremote-control:\n control-enable: no\n"
         );
@@ -123,7 +132,7 @@ fn start(command: impl Fn(&Path, SocketAddr) -> Command) -> Peer {
             Ask::new(".", RecordType::SOA).try_udp(address).map(|_| true)
         });
         if replies {
-            return Peer { address, _process: process, _directory: directory };
+            return Peer { address, process, _directory: directory };
         }
         let output = process.output().to_lowercase();
         assert!(output.contains("in use"), "a name server did not start: {output}");

@@ -3,14 +3,18 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a scenario that cannot go on has failed")]
 
 mod allocation;
+mod answer;
 mod answers;
 mod caching;
 mod corpus;
 mod corpus_file;
+mod edns;
 mod failover;
 mod groups;
 mod hostile;
+mod outages;
 mod prefetch;
+mod relief;
 mod reload;
 mod special;
 mod stale;

@@ -23,7 +23,9 @@ use zerohop::forward::{Forwarder, InFlight, Shared};
 use zerohop::handler::{Client, Deferred, Handled, Handler, Tables};
 use zerohop::metrics::Registry;
 use zerohop::upstream::matching::{Match, classify};
-use zerohop::upstream::{Exchange, ExchangeError, Exchanged, Server};
+use zerohop::upstream::{Exchange, ExchangeError, Exchanged, Server, Way, probe};
+
+pub(crate) use crate::answer::Answer;
 
 /// What an upstream does with one question.
 #[derive(Clone)]
@@ -32,6 +34,8 @@ pub(crate) enum Act {
     Reply { after: Duration, rcode: ResponseCode, records: String },
     /// Says nothing.
     Silence,
+    /// The packet gets lost; a stream sends it again.
+    Lost(String),
     /// The network says that it is not there.
     Unreachable,
     /// Replies with a message that claims more records than it has.
@@ -46,6 +50,9 @@ pub(crate) enum Act {
 /// The ID of queries, both to the line and from it.
 pub(crate) const ID: u16 = 0x4242;
 
+/// What a question that comes without EDNS ends with.
+pub(crate) const WITHOUT_EDNS: &str = ", without EDNS";
+
 impl Act {
     pub(crate) fn data(records: &str) -> Self {
         Self::Reply { after: Duration::from_millis(1), rcode: ResponseCode::NoError, records: records.to_owned() }
@@ -57,6 +64,12 @@ impl Act {
 
     pub(crate) fn nxdomain(soa: &str) -> Self {
         let records = format!("--\n{soa}");
+        Self::Reply { after: Duration::from_millis(1), rcode: ResponseCode::NXDomain, records }
+    }
+
+    /// NXDOMAIN at the end of an alias.
+    pub(crate) fn nxdomain_behind(alias: &str, soa: &str) -> Self {
+        let records = format!("{alias}\n--\n{soa}");
         Self::Reply { after: Duration::from_millis(1), rcode: ResponseCode::NXDomain, records }
     }
 
@@ -75,22 +88,41 @@ type Script = Box<dyn Fn(SocketAddr, &str) -> Act>;
 pub(crate) struct Upstreams {
     script: RefCell<Option<Script>>,
     asked: RefCell<Vec<(SocketAddr, String)>>,
+    /// The same, but over a stream from the start.
+    streamed: Cell<usize>,
+    /// How often servers that were set aside were asked whether they are back.
+    probes: Cell<usize>,
 }
 
 impl Exchange for Upstreams {
-    fn exchange<'a>(&'a self, server: &'a Arc<Server>, question: &'a Question) -> Exchanged<'a> {
+    fn exchange<'a>(&'a self, server: &'a Arc<Server>, question: &'a Question, way: Way) -> Exchanged<'a> {
         let mut text = String::new();
         write_text(question.name(), &mut text).unwrap();
         let text = format!("{text} {}", question.rtype());
-        self.asked.borrow_mut().push((server.address, text.clone()));
-        let act = self.script.borrow().as_ref().map_or(Act::Silence, |script| script(server.address, &text));
+        let asked = format!("{text}{}", if question.has_edns() { "" } else { WITHOUT_EDNS });
+        match way {
+            Way::Usual => self.asked.borrow_mut().push((server.address, asked)),
+            Way::Stream => self.streamed.set(self.streamed.get() + 1),
+        }
+        self.act(server.address, text, question, way)
+    }
+}
+
+impl Upstreams {
+    fn act<'a>(&'a self, server: SocketAddr, text: String, question: &'a Question, way: Way) -> Exchanged<'a> {
+        let asked = format!("{text}{}", if question.has_edns() { "" } else { WITHOUT_EDNS });
+        let act = self.script.borrow().as_ref().map_or(Act::Silence, |script| script(server, &asked));
         Box::pin(async move {
             match act {
                 Act::Reply { after, rcode, records } => {
                     tokio::time::sleep(after).await;
                     Ok(reply(&text, rcode, &records))
                 }
-                Act::Silence => std::future::pending().await,
+                Act::Lost(records) if way == Way::Stream => {
+                    tokio::time::sleep(millis(200)).await;
+                    Ok(reply(&text, ResponseCode::NoError, &records))
+                }
+                Act::Silence | Act::Lost(_) => std::future::pending().await,
                 Act::Unreachable => Err(ExchangeError::Network(std::io::ErrorKind::ConnectionRefused.into())),
                 Act::Garbage => {
                     let mut octets = reply(&text, ResponseCode::NoError, "");
@@ -116,6 +148,16 @@ async fn arrive(packets: Vec<Vec<u8>>, question: &Question) -> Result<Vec<u8>, E
         tokio::time::sleep(millis(100)).await;
     }
     std::future::pending().await
+}
+
+/// The same upstreams as the prober sees them.
+struct Probed(Rc<Upstreams>);
+
+impl Exchange for Probed {
+    fn exchange<'a>(&'a self, server: &'a Arc<Server>, question: &'a Question, way: Way) -> Exchanged<'a> {
+        self.0.probes.set(self.0.probes.get() + 1);
+        self.0.act(server.address, ". NS".to_owned(), question, way)
+    }
 }
 
 /// A reply to `name type` with records in up to three sections, parted by `--`.
@@ -174,13 +216,17 @@ impl World {
     pub(crate) fn with_store(toml: &str, count: usize, bytes: u64) -> Self {
         let clock = Clock::start();
         let registry = Arc::new(Registry::new(count));
-        let tables = Self::tables(toml, 1, &registry);
+        let tables = Self::tables(toml, None, 1, &registry);
         let ready = tables.ready.clone();
         let tables = Arc::new(ArcSwap::from_pointee(tables));
         let (store, _) = Store::start(bytes, 20).unwrap();
         let in_flight = Arc::new(InFlight::default());
         let shared = Arc::new(Shared { store, failures: Failures::default(), in_flight });
         let upstreams = Rc::new(Upstreams::default());
+        let (live, failing) = (Arc::clone(&tables), Arc::clone(&shared));
+        let servers = move || live.load().servers().cloned().collect();
+        let exchange = Rc::new(Probed(Rc::clone(&upstreams)));
+        tokio::task::spawn_local(probe(exchange, clock, servers, move || failing.failures.clear()));
         let worker = |index: usize| {
             let exchange = Rc::clone(&upstreams) as Rc<dyn Exchange>;
             let forwarder = Rc::new(Forwarder::new(exchange, Arc::clone(&shared), clock));
@@ -191,22 +237,23 @@ impl World {
         Self { upstreams, registry, tables, workers, shared, clock, generation: Cell::new(1), ready }
     }
 
-    fn tables(toml: &str, generation: u64, registry: &Registry) -> Tables {
+    fn tables(toml: &str, previous: Option<&Tables>, generation: u64, registry: &Registry) -> Tables {
         let toml = format!("[server]\nlisten = ['127.0.0.1:1053']\n{toml}");
         let loaded = config::parse(Path::new("test.toml"), &toml).unwrap_or_else(|faults| panic!("{faults}"));
         let nameservers = Nameservers::read(&loaded.config, &loaded.config.server.listen);
-        build::tables(&loaded.config, &nameservers, generation, registry, build::secret_name()).unwrap()
+        build::tables(&loaded.config, &nameservers, previous, generation, registry, build::secret_name()).unwrap()
     }
 
     /// Swaps in another configuration, as a reload does.
     pub(crate) fn reload(&self, toml: &str) {
         self.generation.set(self.generation.get() + 1);
-        self.tables.store(Arc::new(Self::tables(toml, self.generation.get(), &self.registry)));
+        let tables = Self::tables(toml, Some(&self.tables.load()), self.generation.get(), &self.registry);
+        self.tables.store(Arc::new(tables));
     }
 
     /// Takes the counters out of the live tables, which no configuration can do.
     pub(crate) fn break_tables(&self, toml: &str) {
-        let mut tables = Self::tables(toml, u64::MAX, &self.registry);
+        let mut tables = Self::tables(toml, None, u64::MAX, &self.registry);
         tables.series.clear();
         self.tables.store(Arc::new(tables));
     }
@@ -221,9 +268,24 @@ impl World {
         std::mem::take(&mut *self.upstreams.asked.borrow_mut())
     }
 
+    /// How many probes upstreams got since the last time somebody wanted to know.
+    pub(crate) fn probes(&self) -> usize {
+        self.upstreams.probes.take()
+    }
+
+    /// How many questions upstreams got over a stream from the start.
+    pub(crate) fn streamed(&self) -> usize {
+        self.upstreams.streamed.take()
+    }
+
     /// How many questions upstreams got since the last time somebody wanted to know.
     pub(crate) fn asked_count(&self) -> usize {
         self.asked().len()
+    }
+
+    /// The same, but for questions put once more without EDNS.
+    pub(crate) fn asked_anew(&self) -> usize {
+        self.asked().iter().filter(|(_, question)| !question.ends_with(WITHOUT_EDNS)).count()
     }
 
     /// Asks `name type`, with EDNS.
@@ -311,45 +373,6 @@ pub(crate) fn packet(question: &str) -> Vec<u8> {
     message.to_vec().unwrap()
 }
 
-/// A reply as a client sees it.
-pub(crate) struct Answer {
-    pub(crate) octets: Vec<u8>,
-}
-
-impl Answer {
-    pub(crate) fn message(&self) -> Message {
-        Message::from_vec(&self.octets).unwrap()
-    }
-
-    pub(crate) fn rcode(&self) -> ResponseCode {
-        self.message().metadata.response_code
-    }
-
-    /// The answer section, a line a record: `owner ttl IN type rdata`.
-    pub(crate) fn lines(&self) -> Vec<String> {
-        self.message().answers.iter().map(ToString::to_string).collect()
-    }
-
-    /// The RDATA of the answer section, sorted.
-    pub(crate) fn data(&self) -> Vec<String> {
-        let mut data: Vec<String> = self.message().answers.iter().map(|record| record.data.to_string()).collect();
-        data.sort();
-        data
-    }
-
-    /// The SOA's TTL in the authority section.
-    pub(crate) fn negative_ttl(&self) -> Option<u32> {
-        self.message().authorities.iter().find(|record| record.record_type() == ProtoType::SOA).map(|soa| soa.ttl)
-    }
-
-    /// The INFO-CODE of an Extended DNS Error; it is the only option that we send.
-    pub(crate) fn extended_error(&self) -> Option<u16> {
-        let option = self.octets.len().checked_sub(6)?;
-        let is_error = self.octets[option..option + 4] == [0, 15, 0, 2];
-        is_error.then(|| u16::from_be_bytes([self.octets[option + 4], self.octets[option + 5]]))
-    }
-}
-
 /// Runs a scenario under paused time.
 pub(crate) fn play<F: Future>(scenario: impl FnOnce() -> F) -> F::Output {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
@@ -358,7 +381,7 @@ pub(crate) fn play<F: Future>(scenario: impl FnOnce() -> F) -> F::Output {
 
 /// Lets time pass.
 pub(crate) async fn pass(time: Duration) {
-    tokio::time::advance(time).await;
+    tokio::time::sleep(time).await;
 }
 
 pub(crate) const fn seconds(count: u64) -> Duration {

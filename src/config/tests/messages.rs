@@ -24,10 +24,6 @@ const CASES: &[(&str, &str)] = &[
     ("type-wrong-in-a-list", "[server]\nlisten = ['127.0.0.1', 53]\n"),
     ("word-unknown", "[log]\nlevel = 'inf'\nformat = 'xml'\n"),
     (
-        "word-later",
-        "[[upstream]]\nname = 'a'\nservers = ['10.0.0.1']\npolicy = 'fastest'\n[[zone]]\nname = '.'\nforward = ['a']\n",
-    ),
-    (
         "number-range",
         "[server]\nlisten = ['127.0.0.1']\nworkers = 65\ntcp-connections = -1\ndrain = 99999999999999999999\n",
     ),
@@ -79,12 +75,17 @@ const CASES: &[(&str, &str)] = &[
     ("next-on-without-a-next", "[[zone]]\nname = '.'\nforward = ['10.0.0.1']\nnext-on = ['NXDOMAIN']\n"),
     (
         "without-effect",
-        "[[zone]]\nname = 'a'\nrecords = ['a A 10.0.0.1']\nother-types = 'forward'\nnext-on = ['NXDOMAIN']\nmin-ttl = 1\nmax-ttl = 2\nnegative-max-ttl = 1\n",
+        "[[zone]]\nname = 'a'\nrecords = ['a A 10.0.0.1']\nother-types = 'forward'\nnext-on = ['NXDOMAIN']\nmin-ttl = 1\nmax-ttl = 2\nnegative-max-ttl = 1\nexcept = ['b.a']\nnxdomain-cut = true\nmax-labels = 4\n",
     ),
     (
         "serve-stale",
         "[[zone]]\nname = '.'\nforward = ['10.0.0.1']\nserve-stale = { max-age = '8d', after = '5s', ttl = 0, older = 1 }\n[[zone]]\nname = 'a'\nforward = ['10.0.0.1']\nserve-stale = false\n[[zone]]\nname = 'b'\nrecords = ['a A 10.0.0.1']\nserve-stale = { max-age = 0 }\n",
     ),
+    (
+        "except",
+        "[[zone]]\nname = 'a'\nforward = ['10.0.0.1']\nrecords = ['x.y A 10.0.0.1']\nexcept = ['*.b.a', 'a', 'b.c', 'y.a', 'x.y.a', 'z.d.a']\n[[zone]]\nname = 'd.a'\nforward = ['10.0.0.1']\n",
+    ),
+    ("max-labels", "[[zone]]\nname = '.'\nforward = ['10.0.0.1']\nmax-labels = 0\nnxdomain-cut = 1\n"),
     ("record", "[[zone]]\nname = 'a'\nrecords = ['a  A 10.0.0', \"b\\tADDRESS x\", 'c A']\n"),
     ("record-outside", "[[zone]]\nnames = ['a', 'b']\nrecords = ['x.c. A 10.0.0.1', 'x.b. A 10.0.0.1']\n"),
     (

@@ -1,6 +1,7 @@
 //! From what the file says to what it means. Every fault is collected on the way; the
 //! configuration is worth something only when there is no error among them.
 
+mod except;
 mod pattern;
 mod reach;
 mod records;

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
+use super::except;
 use super::zone::Draft;
 use crate::config::fault::{Message, Report, Spot};
 use crate::config::{Zone, keys};
@@ -22,6 +23,7 @@ pub(super) fn warn(drafts: &[Draft], special: &[Zone], end: usize, report: &mut 
         records_of_deeper_zones(draft, &zones, report);
         reverse_names(draft, &zones, report);
         patterns(draft, &zones, report);
+        except::warn(draft, |name| zones.deeper(name, draft), report);
     }
 }
 
@@ -48,6 +50,12 @@ fn records_of_deeper_zones(draft: &Draft, zones: &Zones<'_>, report: &mut Report
         let Spot::Config(offset) = spot else { continue };
         // The parent is asked for a DS (RFC 4035, section 3.1.4.1).
         if record.rtype == RecordType::DS {
+            continue;
+        }
+        let excepted = draft.zone.forward.iter().flat_map(|forward| &forward.except);
+        if let Some(except) = excepted.into_iter().find(|except| record.owner.is_within(except)) {
+            let problem = format!("{} is never asked here: `except` has {except}", record.owner);
+            report.warning(*offset, &keys::RECORDS.path(), Message::new(problem, "remove one of the two"));
             continue;
         }
         if let Some(deeper) = zones.deeper(&record.owner, draft) {

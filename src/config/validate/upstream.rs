@@ -70,7 +70,7 @@ impl<'a> Upstreams<'a> {
         self.groups.push(Upstream {
             name: at.value.clone(),
             servers: vec![server],
-            policy: Policy::Sequential,
+            policy: Policy::Fastest,
             trust_ad: None,
         });
         Some(self.groups.len() - 1)
@@ -115,7 +115,8 @@ impl<'a> Upstreams<'a> {
         let policy = match said.policy.as_str() {
             "round-robin" => Policy::RoundRobin,
             "random" => Policy::Random,
-            _ => Policy::Sequential,
+            "sequential" => Policy::Sequential,
+            _ => Policy::Fastest,
         };
         let name = name.map_or_else(String::new, |at| at.value.clone());
         self.by_name.entry(name.clone()).or_insert(self.groups.len());

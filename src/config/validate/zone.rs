@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
+use super::except;
 use super::pattern::{self, Matcher};
 use super::records::{self, Owned};
 use super::upstream::Upstreams;
@@ -22,6 +23,8 @@ pub(super) struct Draft {
     pub(super) ptr_offset: usize,
     /// One for each of the zone's patterns: where it stands, and the text its names end with.
     pub(super) suffixes: Vec<(usize, String)>,
+    /// One for each name that its `forward` excepts.
+    pub(super) except_offsets: Vec<usize>,
 }
 
 /// Understands the `[[zone]]` sections.
@@ -38,6 +41,7 @@ pub(super) fn read(
         let forward = forward(section, upstreams, report);
         warn_of_keys_without_effect(section, report);
         let all: Vec<Name> = names.iter().map(|(name, _)| name.clone()).collect();
+        let exceptions = except::read(section, &all, report);
         for (name, offset) in names {
             if let Some(first) = offsets.get(&name) {
                 let line = report.line_of(&Spot::Config(*first));
@@ -49,7 +53,10 @@ pub(super) fn read(
             let owned = records::read(section, &name, &all, directory, report);
             let matchers = section.matches.iter().filter_map(|said| pattern::read(said, &name, section.ttl, report));
             let matchers: Vec<Matcher> = matchers.collect();
-            drafts.push(draft(section, name, owned, matchers, forward.clone()));
+            let within = exceptions.iter().filter(|(except, _)| except.is_within(&name)).cloned();
+            let (except, except_offsets) = within.unzip();
+            let forward = forward.clone().map(|forward| Forward { except, ..forward });
+            drafts.push(Draft { except_offsets, ..draft(section, name, owned, matchers, forward) });
         }
     }
     drafts
@@ -71,7 +78,7 @@ fn draft(said: &file::Zone, name: Name, owned: Vec<Owned>, matchers: Vec<Matcher
         absent: Rcode::NXDOMAIN,
         special: false,
     };
-    Draft { zone, record_spots, ptr_offset: said.ptr.span.start, suffixes }
+    Draft { zone, record_spots, ptr_offset: said.ptr.span.start, suffixes, except_offsets: Vec::new() }
 }
 
 /// The names a section is about, each with where it stands.
@@ -106,7 +113,7 @@ fn names(said: &file::Zone, report: &mut Report<'_>) -> Vec<(Name, usize)> {
     names
 }
 
-fn zone_name(text: &str) -> Result<Name, Message> {
+pub(super) fn zone_name(text: &str) -> Result<Name, Message> {
     if let Some(suffix) = text.strip_prefix("*.").or_else(|| (text == "*").then_some(".")) {
         let problem = format!("{text:?} is a wildcard, and a zone answers for every name below it anyway");
         return Err(Message::new(problem, format!("write {suffix:?}")));
@@ -150,7 +157,9 @@ fn forward(said: &file::Zone, upstreams: &mut Upstreams<'_>, report: &mut Report
     let next_on = next_on(&said.next_on, report);
     let stale =
         ServeStale { max_age: said.serve_stale.max_age, after: said.serve_stale.after, ttl: said.serve_stale.ttl };
-    said.forwards.then_some(Forward { groups, next_on, ttl, stale })
+    let max_labels = said.max_labels.as_ref().and_then(|at| usize::try_from(at.value).ok());
+    let nxdomain_cut = said.nxdomain_cut.value;
+    said.forwards.then_some(Forward { groups, next_on, ttl, except: Vec::new(), nxdomain_cut, max_labels, stale })
 }
 
 fn next_on(said: &[At<String>], report: &mut Report<'_>) -> NextOn {
@@ -190,6 +199,9 @@ fn warn_of_keys_without_effect(said: &file::Zone, report: &mut Report<'_>) {
         (keys::MAX_TTL_KEY.path(), given(said.max_ttl.given, said.max_ttl.span.start)),
         (keys::NEGATIVE_MAX_TTL.path(), given(said.negative_max_ttl.given, said.negative_max_ttl.span.start)),
         (keys::Section::ServeStale.path().to_owned(), said.serve_stale.said_at),
+        (keys::EXCEPT.path(), said.except.first().filter(|at| at.given).map(|at| at.span.start)),
+        (keys::NXDOMAIN_CUT.path(), given(said.nxdomain_cut.given, said.nxdomain_cut.span.start)),
+        (keys::MAX_LABELS.path(), said.max_labels.as_ref().map(|at| at.span.start)),
     ] {
         if let Some(offset) = offset {
             let message = Message::new("has no effect in a zone without `forward`", "remove it, or add `forward`");

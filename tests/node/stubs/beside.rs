@@ -1,9 +1,9 @@
 //! zerohop beside another nameserver, and questions that clients seldom ask.
 
 use super::super::harness::Zerohop;
+use super::super::namespace::{NODE, OTHER, inside};
 use super::super::recorder::Recorder;
 use super::super::wait::until;
-use super::namespace::{NODE, OTHER, inside};
 use super::programs;
 
 /// musl asks all nameservers at once and believes the first that knows or denies; glibc goes on at

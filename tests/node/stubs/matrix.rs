@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::thread;
 
 use super::super::harness::Zerohop;
-use super::namespace::{NODE, inside};
+use super::super::namespace::{NODE, inside};
 use super::programs::{self, Making, Program};
 use super::upstream;
 

@@ -2,14 +2,13 @@
 //!
 //! | room | holds |
 //! |---|---|
-//! | [`namespace`] | that network |
+//! | [`super::namespace`] | that network |
 //! | [`programs`] | glibc, musl, Go, Node and Java as programs that resolve names |
 //! | [`upstream`] | a server that misbehaves by name |
 //! | the rest | tests, a file for each subject |
 
 mod beside;
 mod matrix;
-mod namespace;
 mod programs;
 mod resolved;
 mod upstream;

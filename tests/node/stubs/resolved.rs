@@ -14,11 +14,11 @@ use tempfile::TempDir;
 
 use super::super::client::{Ask, receive, socket};
 use super::super::harness::Zerohop;
+use super::super::namespace::{NODE, inside, instead_of};
 use super::super::peers;
 use super::super::process::{Process, find, skip};
 use super::super::wait::until;
 use super::matrix::zones;
-use super::namespace::{NODE, inside, instead_of};
 use super::upstream;
 
 /// Its stub, which looks things up, and its proxy, which passes questions on as they are.

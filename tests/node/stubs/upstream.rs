@@ -46,7 +46,11 @@ pub(super) fn parts(label: &str) -> (&str, usize, usize) {
 fn answer(asked: &Asked) {
     let question = &asked.query.queries[0];
     let (owner, rtype, text) = (question.name(), question.query_type(), asked.name());
-    let (how, a, aaaa) = parts(text.split('.').nth(1).unwrap());
+    // A probe asks for the root.
+    let Some(label) = text.split('.').nth(1).filter(|label| !label.is_empty()) else {
+        return asked.send(&asked.reply());
+    };
+    let (how, a, aaaa) = parts(label);
     let is_a = rtype == RecordType::A;
     let count = if is_a { a } else { aaaa };
     let alias = |from: &Name, to: &Name| Record::from_rdata(from.clone(), TTL, RData::CNAME(CNAME(to.clone())));

@@ -9,17 +9,17 @@ use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use tempfile::TempDir;
 
-use super::super::process::{find, skip};
+use super::process::{find, skip};
 
 /// Where zerohop stands on a node.
-pub(super) const NODE: &str = "169.254.20.10:53";
+pub(crate) const NODE: &str = "169.254.20.10:53";
 /// Where another server stands, for clients that are given two.
-pub(super) const OTHER: &str = "169.254.20.11:53";
+pub(crate) const OTHER: &str = "169.254.20.11:53";
 
 /// Runs a test where these nameservers are in resolv.conf and the loopback device has [`NODE`] and
 /// [`OTHER`]. What it starts, threads and processes, is in there as well, and with the last of them
 /// the namespaces end: there is nothing to clean up.
-pub(super) fn inside(nameservers: &[&str], test: impl FnOnce() + Send) {
+pub(crate) fn inside(nameservers: &[&str], test: impl FnOnce() + Send) {
     let Some(ip) = find("ip", "iproute2") else { return };
     let resolv_conf: String = nameservers.iter().map(|server| format!("nameserver {server}\n")).collect();
     let files = tempfile::tempdir().unwrap();
@@ -56,7 +56,7 @@ pub(super) fn inside(nameservers: &[&str], test: impl FnOnce() + Send) {
 }
 
 /// Has everybody in this mount namespace read `text` from `path`, a file that exists.
-pub(super) fn instead_of(path: &str, text: &str, files: &TempDir) {
+pub(crate) fn instead_of(path: &str, text: &str, files: &TempDir) {
     let file = files.path().join(path.replace('/', "-"));
     std::fs::write(&file, text).unwrap();
     mount(Some(&file), path, None::<&str>, MsFlags::MS_BIND, None::<&str>)

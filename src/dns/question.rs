@@ -1,0 +1,107 @@
+//! A question in the form that tables and caches are keyed by: equal questions are equal octets.
+
+use super::RecordType;
+use super::name::{MAX_NAME, wire_length};
+use super::query::CLASS_IN;
+use super::stored_answer::TYPE_AND_CLASS;
+
+/// The question in the form that tables and caches are keyed by: the name in lower case, type,
+/// class, and the two flags that change what an answer is.
+#[derive(Clone)]
+pub struct Question {
+    bytes: [u8; MAX_NAME + KEY_TAIL],
+    name_length: u8,
+    /// No part of the key: how an upstream is asked changes nothing about what is asked.
+    edns: bool,
+}
+
+/// Type, class and flags behind the name.
+const KEY_TAIL: usize = TYPE_AND_CLASS + 1;
+
+impl Question {
+    /// A question of class IN. `name` must be one that [`wire_length`] accepts; `None` otherwise.
+    pub fn new(name: &[u8], rtype: RecordType, dnssec_ok: bool, checking_disabled: bool) -> Option<Self> {
+        let length = wire_length(name).filter(|&length| length == name.len())?;
+        Some(Self::build(name, length, rtype, CLASS_IN, dnssec_ok, checking_disabled))
+    }
+
+    /// `name` is a whole name of this length.
+    pub(super) fn build(name: &[u8], length: usize, rtype: RecordType, class: u16, dnssec_ok: bool, cd: bool) -> Self {
+        let mut bytes = [0; MAX_NAME + KEY_TAIL];
+        let (key_name, tail) = bytes.split_at_mut(length);
+        key_name.copy_from_slice(name);
+        // Length octets are at most 63, below 'A': lowering the whole name leaves them alone.
+        key_name.make_ascii_lowercase();
+        tail[..2].copy_from_slice(&rtype.code().to_be_bytes());
+        tail[2..4].copy_from_slice(&class.to_be_bytes());
+        tail[4] = u8::from(dnssec_ok) | u8::from(cd) << 1;
+        Self { bytes, name_length: u8::try_from(length).unwrap_or(u8::MAX), edns: true }
+    }
+
+    /// The name in lower-case wire form.
+    pub fn name(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.name_length)]
+    }
+
+    pub fn rtype(&self) -> RecordType {
+        RecordType::new(self.tail_u16(0))
+    }
+
+    pub fn class(&self) -> u16 {
+        self.tail_u16(2)
+    }
+
+    /// Whether the client wants DNSSEC records (RFC 3225).
+    pub fn dnssec_ok(&self) -> bool {
+        self.flags() & 1 != 0
+    }
+
+    /// Whether the client asked for data that failed validation, too (RFC 4035, section 3.2.2).
+    pub fn checking_disabled(&self) -> bool {
+        self.flags() & 2 != 0
+    }
+
+    /// The same flags, another name: the next step of a CNAME chain.
+    pub fn renamed(&self, name: &super::Name) -> Self {
+        let length = name.wire().len();
+        Self::build(name.wire(), length, self.rtype(), self.class(), self.dnssec_ok(), self.checking_disabled())
+    }
+
+    /// The same question, to be sent without an OPT record, and so without DO.
+    pub fn without_edns(&self) -> Self {
+        Self { edns: false, ..self.clone() }
+    }
+
+    /// Whether it is sent with an OPT record.
+    pub fn has_edns(&self) -> bool {
+        self.edns
+    }
+
+    /// What a denial of `ancestor`, a name above, is kept under: with the same flags, and of type 0,
+    /// which nobody can ask for.
+    pub fn denial(&self, ancestor: &[u8]) -> Self {
+        let rtype = RecordType::new(0);
+        Self::build(ancestor, ancestor.len(), rtype, self.class(), self.dnssec_ok(), self.checking_disabled())
+    }
+
+    /// Everything above as octets; equal questions, and only they, have equal keys.
+    pub fn key(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.name_length) + KEY_TAIL]
+    }
+
+    fn flags(&self) -> u8 {
+        self.bytes[usize::from(self.name_length) + TYPE_AND_CLASS]
+    }
+
+    fn tail_u16(&self, at: usize) -> u16 {
+        let at = usize::from(self.name_length) + at;
+        u16::from_be_bytes([self.bytes[at], self.bytes[at + 1]])
+    }
+}
+
+impl std::fmt::Debug for Question {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        super::name::write_text(self.name(), f)?;
+        write!(f, " {}", self.rtype())
+    }
+}

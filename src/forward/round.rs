@@ -1,0 +1,133 @@
+//! Which server of a group is sent a question, and when: rules only, no I/O.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::dns::Moment;
+use crate::upstream::{Group, Server, Transport, Way};
+
+/// How often a question is sent to one server over UDP (RFC 9520, section 3.1).
+const MAX_DATAGRAMS: u32 = 3;
+/// How often over a stream, which repeats by itself what is lost: once more, should it be stuck.
+const MAX_STREAMS: u32 = 2;
+/// After so long without a reply, a packet counts as lost: the server may be sent another, and that
+/// is no hedge.
+const LOST: Duration = Duration::from_millis(400);
+
+/// The servers of a group as one question sees them.
+pub(super) struct Round<'g> {
+    group: &'g Group,
+    /// In the order they are asked.
+    candidates: Vec<Candidate>,
+    next_send: Instant,
+    cause: Cause,
+}
+
+struct Candidate {
+    server: Arc<Server>,
+    sends: u32,
+    /// When it was last sent the question.
+    sent: Moment,
+    /// It has said that it has no answer; asking again would only say so again.
+    failed: bool,
+}
+
+/// Why the question is sent to the next.
+#[derive(Clone, Copy)]
+enum Cause {
+    /// Nobody has been asked yet, or somebody has failed.
+    Need,
+    /// Whom it was sent to last, then, has not answered within its patience.
+    Lateness { of: usize, since: Moment },
+}
+
+/// A question to be sent now.
+pub(super) struct Send {
+    /// Which candidate it goes to, as [`Round::failed`] is told.
+    pub(super) to: usize,
+    pub(super) server: Arc<Server>,
+    pub(super) ways: &'static [Way],
+}
+
+impl<'g> Round<'g> {
+    /// `None` when nobody is to be asked: there is no server, or all are set aside.
+    pub(super) fn of(group: &'g Group, now: Moment) -> Option<Self> {
+        let candidate = |server| Candidate { server, sends: 0, sent: Moment::ORIGIN, failed: false };
+        let candidates: Vec<Candidate> = group.order(now).into_iter().map(candidate).collect();
+        if candidates.is_empty() {
+            return None;
+        }
+        group.hedges.earn();
+        Some(Self { group, candidates, next_send: Instant::now(), cause: Cause::Need })
+    }
+
+    /// When to look for the next send; `None` when there will be none.
+    pub(super) fn next_send(&self) -> Option<Instant> {
+        self.next().map(|_| self.next_send)
+    }
+
+    /// Whether every server has said that it has no answer.
+    pub(super) fn is_lost(&self) -> bool {
+        self.candidates.iter().all(|candidate| candidate.failed)
+    }
+
+    /// A server has failed: the next is asked at once.
+    pub(super) fn failed(&mut self, candidate: usize) {
+        if let Some(candidate) = self.candidates.get_mut(candidate) {
+            candidate.failed = true;
+        }
+        (self.next_send, self.cause) = (Instant::now(), Cause::Need);
+    }
+
+    /// What is to be sent now. Once only: the next look is at [`Round::next_send`].
+    pub(super) fn due(&mut self, now: Moment) -> Option<Send> {
+        let to = self.next().filter(|_| self.next_send <= Instant::now())?;
+        if let Some(pause) = self.postponed(to, now) {
+            self.next_send = Instant::now() + pause;
+            return None;
+        }
+        if let Cause::Lateness { of, .. } = self.cause {
+            self.candidates[to].server.series.hedged(of == to);
+        }
+        let candidate = &mut self.candidates[to];
+        let server = Arc::clone(&candidate.server);
+        if candidate.sends == 0 {
+            server.health.sent(now);
+        }
+        self.next_send = Instant::now() + server.health.patience() * (1 << candidate.sends);
+        self.cause = Cause::Lateness { of: to, since: now };
+        (candidate.sends, candidate.sent) = (candidate.sends + 1, now);
+        // The last datagram goes together with a stream, which does not get lost.
+        let is_last_datagram = candidate.sends == MAX_DATAGRAMS && server.transport == Transport::Udp;
+        let ways: &[Way] = if is_last_datagram { &[Way::Usual, Way::Stream] } else { &[Way::Usual] };
+        Some(Send { to, server, ways })
+    }
+
+    /// For how long the next send has to wait.
+    fn postponed(&self, to: usize, now: Moment) -> Option<Duration> {
+        let candidate = &self.candidates[to];
+        let waited = now.since(candidate.sent);
+        if candidate.sends > 0 && waited < LOST {
+            return Some(LOST - waited);
+        }
+        let Cause::Lateness { of, since } = self.cause else { return None };
+        // A server that answers others is late and not gone: a hedge, of which few are allowed. One
+        // that is silent may be gone: a failover, which costs nothing.
+        let health = &self.candidates[of].server.health;
+        let is_hedge = health.heard_since(since) && now.since(since) < LOST;
+        (is_hedge && !self.group.hedges.take()).then(|| health.patience())
+    }
+
+    /// The server to ask next: of those that may still help, the first that was asked least.
+    fn next(&self) -> Option<usize> {
+        let most = |candidate: &Candidate| match candidate.server.transport {
+            Transport::Udp => MAX_DATAGRAMS,
+            Transport::Tcp => MAX_STREAMS,
+        };
+        let may_help = |candidate: &Candidate| !candidate.failed && candidate.sends < most(candidate);
+        let open = self.candidates.iter().enumerate().filter(|(_, candidate)| may_help(candidate));
+        open.min_by_key(|(_, candidate)| candidate.sends).map(|(index, _)| index)
+    }
+}

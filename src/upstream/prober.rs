@@ -1,0 +1,68 @@
+//! Servers that are silent are asked nothing but whether they are back: by one prober for the whole
+//! process, whatever the number of workers and questions.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+
+use super::{Exchange, Server, Way};
+use crate::clock::Clock;
+use crate::dns::{Question, RecordType};
+
+/// How often servers are looked at, and how long a suspect has to answer the probe that decides.
+const TICK: Duration = Duration::from_millis(250);
+/// The pause between two probes of one server, so that it is used within a second of its return.
+const PAUSE: Duration = Duration::from_millis(500);
+/// How long the reply to a probe may take.
+const REPLY: Duration = Duration::from_secs(2);
+
+/// Looks at the servers for ever. `servers` gives those in use now; `back` is told when one that was
+/// silent has answered.
+pub async fn probe(exchange: Rc<dyn Exchange>, clock: Clock, servers: impl Fn() -> Vec<Arc<Server>>, back: impl Fn()) {
+    // The name servers of the root: known to every server, and asked of no further one.
+    let Some(question) = Question::new(&[0], RecordType::NS, false, false) else { return };
+    let mut ticks = interval(TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut probed: HashMap<*const super::Health, Instant> = HashMap::new();
+    let mut probes = JoinSet::new();
+    loop {
+        ticks.tick().await;
+        while probes.try_join_next().is_some() {}
+        let now = clock.now();
+        let servers = servers();
+        for server in &servers {
+            let suspect = server.health.is_suspect(now);
+            let key = Arc::as_ptr(&server.health);
+            let last = probed.get(&key).map(Instant::elapsed);
+            if suspect && last.is_some_and(|last| last >= TICK && last < PAUSE + TICK) {
+                server.health.set_aside();
+            }
+            let silent = server.health.is_silent();
+            if server.series.note_silent(silent) {
+                let upstream = server.series.upstream();
+                if silent {
+                    tracing::warn!(upstream, %server, "set aside: nothing came from it for a second");
+                } else {
+                    tracing::info!(upstream, %server, "answers again");
+                    back();
+                }
+            }
+            if suspect && last.is_none_or(|last| last >= PAUSE) {
+                probed.insert(key, Instant::now());
+                server.series.probed();
+                let (server, exchange, question) = (Arc::clone(server), Rc::clone(&exchange), question.clone());
+                probes.spawn_local(async move {
+                    let asking = exchange.exchange(&server, &question, Way::Usual);
+                    if let Ok(Ok(_)) = timeout(REPLY, asking).await {
+                        server.health.heard(clock.now());
+                    }
+                });
+            }
+        }
+        probed.retain(|key, _| servers.iter().any(|server| Arc::as_ptr(&server.health) == *key));
+    }
+}
