@@ -314,3 +314,22 @@ fn so_many_questions_are_asked_behind_the_clients_backs_and_no_more() {
         assert_eq!(names.len(), 1024);
     });
 }
+
+#[test]
+fn with_every_server_set_aside_nobody_waits_at_all() {
+    play(|| async {
+        let world = World::new(FORWARD);
+        world.script(|_, question| Act::data(&question.replace(" A", " 5 A 192.0.2.1")));
+        let names: Vec<String> = (0..6).map(|number| format!("n{number}.example. A")).collect();
+        for name in &names {
+            world.ask(name).await;
+        }
+        world.settle();
+        pass(seconds(6)).await;
+        world.script(|_, _| Act::Silence);
+        futures_util::future::join_all(names[..5].iter().map(|name| world.ask(name))).await;
+        let (answer, elapsed) = timed(&world, &names[5]).await;
+        assert_eq!((answer.data().len(), answer.extended_error()), (1, Some(3)));
+        assert!(elapsed <= millis(2), "{elapsed:?}");
+    });
+}
