@@ -24,7 +24,14 @@ pub fn check(data: &[u8]) {
             assert_eq!(loaded.warnings.errors(), 0);
             inspect(label, text, &loaded.warnings);
             // Records that do not fit into a message are the one thing left to fail.
-            let _ = build::tables(&loaded.config, &Nameservers::default(), None, 1, &Registry::new(1), build::secret_name());
+            let _ = build::tables(
+                &loaded.config,
+                &Nameservers::default(),
+                None,
+                1,
+                &Registry::new(1),
+                build::secret_name(),
+            );
         }
         Err(faults) => {
             assert!(faults.errors() > 0);

@@ -24,7 +24,7 @@ use zerohop::dns::{Protocol, Query, Question, Rcode};
 use zerohop::forward::{BUDGET, Forwarder, InFlight, Shared};
 use zerohop::handler::{Client, Handled, Handler, Tables};
 use zerohop::metrics::Registry;
-use zerohop::upstream::{Way, Exchange, ExchangeError, Exchanged, Server};
+use zerohop::upstream::{Exchange, ExchangeError, Exchanged, Server, Way};
 
 use crate::wire::{self, Wire};
 
@@ -158,8 +158,8 @@ impl Stage {
 }
 
 fn tables(config: &Config, generation: u64, registry: &Registry) -> Tables {
-    let mut tables =
-        build::tables(config, &Nameservers::default(), None, generation, registry, build::secret_name()).expect("tables");
+    let mut tables = build::tables(config, &Nameservers::default(), None, generation, registry, build::secret_name())
+        .expect("tables");
     for (zone, plan) in tables.forwarding.iter_mut().enumerate() {
         if let Some(plan) = plan.as_mut().and_then(Arc::get_mut) {
             plan.identity = generation << 8 | zone as u64;
