@@ -3,17 +3,21 @@
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
+use rustls::pki_types::{DnsName, ServerName};
+
 use super::fault::Message;
 use super::{Prefix, Transport, UpstreamServer};
 
 /// Where DNS is spoken unless a port is said (RFC 1035, section 4.2).
 pub(super) const DNS_PORT: u16 = 53;
+/// Where it is spoken over TLS (RFC 7858, section 3.1).
+const TLS_PORT: u16 = 853;
 
 /// What goes before the path of a resolv.conf(5) file.
 const RESOLV_CONF: &str = "resolv-conf:";
 
 /// Schemes that the design has and this version has not.
-const LATER_SCHEMES: &[&str] = &["tls", "https", "quic", "h3"];
+const LATER_SCHEMES: &[&str] = &["https", "quic", "h3"];
 
 /// Reads `IP`, `IP:port` or `[v6]:port`. Without a port it is `port`; with none to fall back on,
 /// a port must be said.
@@ -91,25 +95,49 @@ pub(super) fn server(text: &str, directory: &Path) -> Result<UpstreamServer, Mes
         None => (Transport::Udp, text),
         Some(("udp", address)) => (Transport::Udp, address),
         Some(("tcp", address)) => (Transport::Tcp, address),
+        Some(("tls", rest)) => return tls(rest),
         Some((scheme, _)) if LATER_SCHEMES.contains(&scheme) => {
             let problem = format!("`{scheme}://` is not available in this version of zerohop");
-            return Err(Message::new(problem, "name a server that answers over UDP or TCP"));
+            return Err(Message::new(problem, "name a server that answers over UDP, TCP or TLS"));
         }
         Some((scheme, _)) => {
             let problem = format!("`{scheme}://` is no way to ask a server");
-            return Err(Message::new(problem, r#"write "udp://…", "tcp://…" or the address alone"#));
+            return Err(Message::new(problem, r#"write "udp://…", "tcp://…", "tls://…" or the address alone"#));
         }
     };
-    if is_host_name(address) {
-        let problem = format!("{address:?} is a host name, which is not available in this version of zerohop");
+    Ok(UpstreamServer::Address { transport, address: server_address(address, DNS_PORT)? })
+}
+
+/// Reads `IP[:port][#name]`. Without a name the address is what the server has to prove.
+fn tls(text: &str) -> Result<UpstreamServer, Message> {
+    let (address, name) = text.split_once('#').map_or((text, None), |(address, name)| (address, Some(name)));
+    let address = server_address(address, TLS_PORT)?;
+    let name = match name {
+        None => ServerName::from(address.ip()),
+        Some(name) => {
+            let invalid = |_| {
+                let problem = format!("{name:?} is no name that a certificate can have");
+                Message::new(problem, format!("write the server's name, as \"tls://{}#dns.example\"", address.ip()))
+            };
+            let name = name.trim_end_matches('.').to_ascii_lowercase();
+            ServerName::DnsName(DnsName::try_from(name).map_err(invalid)?)
+        }
+    };
+    Ok(UpstreamServer::Address { transport: Transport::Tls(name), address })
+}
+
+/// Reads the address of a server that can be asked.
+fn server_address(text: &str, port: u16) -> Result<SocketAddr, Message> {
+    if is_host_name(text) {
+        let problem = format!("{text:?} is a host name, which is not available in this version of zerohop");
         return Err(Message::new(problem, "write the server's IP address"));
     }
-    let address = socket(address, Some(DNS_PORT))?;
+    let address = socket(text, Some(port))?;
     if address.ip().is_unspecified() || address.ip().is_multicast() {
         let problem = format!("no server can be asked at {}", address.ip());
         return Err(Message::new(problem, "write the server's own address"));
     }
-    Ok(UpstreamServer::Address { transport, address })
+    Ok(address)
 }
 
 /// Whether what arrives at `listen` is what is sent to `server`, so that asking would be asking
@@ -195,7 +223,15 @@ mod tests {
         assert_eq!(read("udp://[fd00::1]:54"), at(Transport::Udp, "[fd00::1]:54"));
         assert_eq!(read("tcp://fd00::1"), at(Transport::Tcp, "[fd00::1]:53"));
         assert_eq!(read("resolv-conf:up.conf"), Some(UpstreamServer::ResolvConf("/etc/zerohop/up.conf".into())));
-        for wrong in ["tls://10.0.0.1", "sctp://10.0.0.1", "dns.example:53", "0.0.0.0", "ff02::fb", "resolv-conf:", ""]
+        let tls = |name: &str| Transport::Tls(ServerName::try_from(name.to_owned()).unwrap());
+        assert_eq!(read("tls://10.0.0.1"), at(tls("10.0.0.1"), "10.0.0.1:853"));
+        assert_eq!(read("tls://[fd00::1]:8853#DNS.b.example."), at(tls("dns.b.example"), "[fd00::1]:8853"));
+        for wrong in
+            ["https://10.0.0.1", "sctp://10.0.0.1", "dns.example:53", "0.0.0.0", "ff02::fb", "resolv-conf:", ""]
+        {
+            assert_eq!(read(wrong), None, "{wrong}");
+        }
+        for wrong in ["tls://10.0.0.1#", "tls://10.0.0.1#a b", "tls://10.0.0.1#10.0.0.1", "tls://dns.example", "tls://"]
         {
             assert_eq!(read(wrong), None, "{wrong}");
         }

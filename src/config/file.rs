@@ -51,6 +51,9 @@ pub(super) struct Upstream {
     pub(super) servers: Option<Vec<At<String>>>,
     pub(super) policy: String,
     pub(super) trust_ad: Option<bool>,
+    pub(super) ca: Option<At<String>>,
+    pub(super) certificate: Option<At<String>>,
+    pub(super) key: Option<At<String>>,
 }
 
 pub(super) struct Zone {
@@ -196,6 +199,9 @@ fn upstream(entries: &DeTable<'_>, span: Range<usize>, report: &mut Report<'_>) 
         servers: table.texts(&keys::SERVERS, report),
         policy: word(&table, &keys::POLICY, report).value,
         trust_ad: table.flag(&keys::TRUST_AD, report).map(|at| at.value),
+        ca: table.text(&keys::CA, report),
+        certificate: table.text(&keys::CERTIFICATE, report),
+        key: table.text(&keys::CLIENT_KEY, report),
         span: table.span,
     }
 }

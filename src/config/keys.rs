@@ -188,11 +188,17 @@ LOG_LEVEL: Log "level", Word { words: &["error", "warn", "info", "debug"] }, Tom
 UPSTREAM_NAME: Upstream "name", Text("a word"), Required,
     "What zones call it in `forward`, and its label in metrics.";
 SERVERS: Upstream "servers", Texts("servers"), Required,
-    "Servers that know the same: `IP`, `IP:port`, `[v6]:port`, with `udp://` (TCP when truncated) or `tcp://` in front, or `resolv-conf:/path` for the nameservers of a file.";
+    "Servers that know the same: `IP`, `IP:port`, `[v6]:port`, with `udp://` (TCP when truncated) or `tcp://` in front; `tls://IP[:853]#name` for DNS over TLS, where the certificate must be for `name`, or without it for the address; or `resolv-conf:/path` for the nameservers of a file.";
 POLICY: Upstream "policy", Word { words: &["fastest", "sequential", "round-robin", "random"] }, Toml(r#""fastest""#),
     "The order in which servers are asked: the one that answers fastest first, as written, each question starting one further, or by chance.";
-TRUST_AD: Upstream "trust-ad", Flag, Described("only servers on loopback are believed"),
+TRUST_AD: Upstream "trust-ad", Flag, Described("servers on loopback and over TLS are believed"),
     "Whether the AD bit (RFC 4035) of its replies is believed.";
+CA: Upstream "ca", Text("a path"), Described("what the system trusts, or `SSL_CERT_FILE`"),
+    "A PEM file of the certificates that vouch for the servers over TLS, and no others do. Relative to this file's directory; read at a start and a reload.";
+CERTIFICATE: Upstream "certificate", Text("a path"), Described("none"),
+    "A PEM file of the certificate that we show to servers over TLS, and those that vouch for it. Stands together with `key`.";
+CLIENT_KEY: Upstream "key", Text("a path"), Described("none"),
+    "A PEM file of the private key to `certificate`.";
 
 ZONE_NAME: Zone "name", Text("a domain name"), Described("`names`"),
     "The suffix it answers for; a question belongs to the longest. `.` is everything else. One of `name` and `names` must stand.";
@@ -251,7 +257,7 @@ pub(super) const LATER: &[(Section, &[&str])] = &[
     (Section::Admin, &["families", "control"]),
     (Section::Cache, &["persist"]),
     (Section::Log, &["queries", "dnstap", "sample-rate"]),
-    (Section::Upstream, &["ca", "certificate", "key", "source-port", "case-randomization", "bootstrap"]),
+    (Section::Upstream, &["source-port", "case-randomization", "bootstrap"]),
     (Section::Zone, &["in-flight"]),
     (Section::ServeStale, &[]),
     (Section::Match, &[]),

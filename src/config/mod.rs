@@ -19,9 +19,12 @@ mod validate;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use regex::bytes::Regex;
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
 
 use crate::dns::{Name, Rcode, Record, RecordType, TtlRules};
 
@@ -129,8 +132,18 @@ pub struct Upstream {
     /// Never empty.
     pub servers: Vec<UpstreamServer>,
     pub policy: Policy,
-    /// Whether its AD bit is believed; `None`: where the path to the server is safe (loopback).
+    /// Whether its AD bit is believed; `None`: where the path to the server is safe (loopback, TLS).
     pub trust_ad: Option<bool>,
+    /// Whom its servers over TLS are to be vouched for by, and who we are; `Some` if there are any.
+    pub tls: Option<Credentials>,
+}
+
+/// Whose word is taken for who a server over TLS is, and who we say we are.
+#[derive(Clone, Debug)]
+pub struct Credentials {
+    pub client: Arc<ClientConfig>,
+    /// Differs whenever the certificates do.
+    pub fingerprint: u64,
 }
 
 /// Where an upstream's servers come from.
@@ -142,12 +155,14 @@ pub enum UpstreamServer {
     ResolvConf(PathBuf),
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Transport {
     /// UDP first, TCP when the reply was truncated.
     Udp,
     /// TCP only.
     Tcp,
+    /// TLS over TCP (RFC 7858), to whoever proves to be this: a name, or the server's address.
+    Tls(ServerName<'static>),
 }
 
 /// The order in which an upstream's servers are asked.

@@ -8,18 +8,23 @@ use std::sync::Arc;
 use foldhash::quality::FixedState;
 use rand::RngExt;
 
-use crate::config::{self, Config, Forward, Transport, UpstreamServer};
+use crate::config::{self, Config, Forward, UpstreamServer};
 use crate::dns::Name;
 use crate::forward::Plan;
 use crate::handler::Tables;
 use crate::metrics::Registry;
-use crate::upstream::{Group, Health, Server};
+use crate::upstream::{Group, Server, Tls, Transport};
 use crate::zone::{Unfit, ZoneTable};
 
 use super::nameservers::Nameservers;
 
 /// The label of the zones that nobody configured; no name in full ends so.
 const SPECIAL: &str = "special";
+
+/// Servers by how the configuration spells them: of the previous tables, and those built so far.
+/// What is known of a server is shared by all groups that it is in, and outlives reloads; so do
+/// its connections, as long as its certificates are the same.
+type Known = HashMap<String, Arc<Server>>;
 
 /// Builds everything that a reload replaces. `nameservers` are those of this configuration's files;
 /// servers that `previous` tables had keep what is known of them.
@@ -36,10 +41,9 @@ pub fn tables(
 ) -> Result<Tables, Unfit> {
     let zones = ZoneTable::build(&config.zones)?;
     let known = previous.into_iter().flat_map(Tables::servers);
-    let mut health: HashMap<_, _> =
-        known.map(|server| ((server.transport, server.address), Arc::clone(&server.health))).collect();
+    let mut known: Known = known.map(|server| (server.to_string(), Arc::clone(server))).collect();
     let groups: Vec<Arc<Group>> =
-        config.upstreams.iter().map(|upstream| group(upstream, nameservers, &mut health, registry)).collect();
+        config.upstreams.iter().map(|upstream| group(upstream, nameservers, &mut known, registry)).collect();
     let plan = |zone: &config::Zone| {
         let forward = zone.forward.as_ref()?;
         Some(Arc::new(Plan {
@@ -97,28 +101,43 @@ pub fn secret_name() -> Name {
     Name::from_text(&format!("{label}.ready.zerohop.invalid."), &Name::root()).unwrap_or_else(|_| Name::root())
 }
 
-fn group(
-    upstream: &config::Upstream,
-    nameservers: &Nameservers,
-    health: &mut HashMap<(Transport, SocketAddr), Arc<Health>>,
-    registry: &Registry,
-) -> Arc<Group> {
-    let mut server = |transport, address: SocketAddr| {
-        let trusted = upstream.trust_ad.unwrap_or_else(|| address.ip().is_loopback());
-        let label = match transport {
-            Transport::Udp => address.to_string(),
-            Transport::Tcp => format!("tcp://{address}"),
+fn group(upstream: &config::Upstream, nameservers: &Nameservers, known: &mut Known, registry: &Registry) -> Arc<Group> {
+    let mut server = |transport: Transport, address: SocketAddr| {
+        let is_safe = address.ip().is_loopback() || matches!(transport, Transport::Tls(_));
+        let trusted = upstream.trust_ad.unwrap_or(is_safe);
+        let label = transport.at(address);
+        let before = known.get(&label);
+        let transport = match (before.map(|server| &server.transport), transport) {
+            (Some(Transport::Tls(old)), Transport::Tls(new)) if old.is_as(&new) => Transport::Tls(Arc::clone(old)),
+            (_, transport) => transport,
         };
-        let health = Arc::clone(health.entry((transport, address)).or_default());
-        Arc::new(Server { address, transport, trusted, health, series: registry.server(&upstream.name, &label) })
+        let health = before.map(|server| Arc::clone(&server.health)).unwrap_or_default();
+        let series = registry.server(&upstream.name, &label);
+        let server = Arc::new(Server { address, transport, trusted, health, series });
+        known.insert(label, Arc::clone(&server));
+        server
     };
-    let servers = upstream.servers.iter().flat_map(|source| match source {
-        UpstreamServer::Address { transport, address } => vec![server(*transport, *address)],
-        UpstreamServer::ResolvConf(path) => {
-            nameservers.of(path).iter().map(|&address| server(Transport::Udp, address)).collect()
+    let servers = upstream.servers.iter().flat_map(|source| -> Vec<Arc<Server>> {
+        match source {
+            UpstreamServer::Address { transport, address } => {
+                transport_to(transport, upstream).into_iter().map(|transport| server(transport, *address)).collect()
+            }
+            UpstreamServer::ResolvConf(path) => {
+                nameservers.of(path).iter().map(|&address| server(Transport::Udp, address)).collect()
+            }
         }
     });
     Arc::new(Group::new(upstream.name.clone(), servers.collect(), upstream.policy))
+}
+
+/// `None` for TLS of an upstream that has no way to trust anybody, which no configuration is without
+/// fault.
+fn transport_to(said: &config::Transport, upstream: &config::Upstream) -> Option<Transport> {
+    Some(match said {
+        config::Transport::Udp => Transport::Udp,
+        config::Transport::Tcp => Transport::Tcp,
+        config::Transport::Tls(name) => Transport::Tls(Arc::new(Tls::new(name.clone(), upstream.tls.clone()?))),
+    })
 }
 
 /// A number that differs whenever a zone's answers may differ: by its name, whom it asks and in
@@ -129,7 +148,7 @@ fn identity(zone: &config::Zone, forward: &Forward, groups: &[Arc<Group>]) -> u6
     for group in forward.groups.iter().filter_map(|&index| groups.get(index)) {
         group.name.hash(&mut hasher);
         for server in &group.servers {
-            (server.transport, server.address, server.trusted).hash(&mut hasher);
+            (server.to_string(), server.trusted).hash(&mut hasher);
         }
     }
     forward.next_on.hash(&mut hasher);

@@ -150,7 +150,7 @@ impl Daemon {
         // What failed while they were away may be asked again.
         let back = move || shared.failures.clear();
         let exchange = Rc::new(upstream::Sockets::default());
-        tokio::task::spawn_local(upstream::probe(exchange, self.admin.clock, servers, back));
+        tokio::task::spawn_local(upstream::probe(Rc::clone(&exchange) as Rc<_>, self.admin.clock, servers, back));
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut hangup = signal(SignalKind::hangup())?;
@@ -158,7 +158,10 @@ impl Daemon {
             tokio::select! {
                 Some(()) = received(&mut terminate) => break "SIGTERM",
                 Some(()) = received(&mut interrupt) => break "SIGINT",
-                Some(()) = received(&mut hangup) => self.reload(),
+                Some(()) = received(&mut hangup) => {
+                    self.reload();
+                    exchange.keep_only(self.tables.load().servers());
+                }
             }
         };
         tracing::info!(signal = by, "stopping: answering what is under way");

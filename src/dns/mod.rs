@@ -24,6 +24,7 @@ pub mod record_type;
 pub mod response;
 mod stale;
 pub mod stored_answer;
+pub mod stream_query;
 pub mod zone_text;
 
 pub use kept::TtlRules;

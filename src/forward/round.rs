@@ -100,7 +100,7 @@ impl<'g> Round<'g> {
         self.cause = Cause::Lateness { of: to, since: now };
         (candidate.sends, candidate.sent) = (candidate.sends + 1, now);
         // The last datagram goes together with a stream, which does not get lost.
-        let is_last_datagram = candidate.sends == MAX_DATAGRAMS && server.transport == Transport::Udp;
+        let is_last_datagram = candidate.sends == MAX_DATAGRAMS && matches!(server.transport, Transport::Udp);
         let ways: &[Way] = if is_last_datagram { &[Way::Usual, Way::Stream] } else { &[Way::Usual] };
         Some(Send { to, server, ways })
     }
@@ -124,7 +124,7 @@ impl<'g> Round<'g> {
     fn next(&self) -> Option<usize> {
         let most = |candidate: &Candidate| match candidate.server.transport {
             Transport::Udp => MAX_DATAGRAMS,
-            Transport::Tcp => MAX_STREAMS,
+            Transport::Tcp | Transport::Tls(_) => MAX_STREAMS,
         };
         let may_help = |candidate: &Candidate| !candidate.failed && candidate.sends < most(candidate);
         let open = self.candidates.iter().enumerate().filter(|(_, candidate)| may_help(candidate));

@@ -139,7 +139,7 @@ async fn beat(context: Weak<Context>, tables: Arc<ArcSwap<Tables>>, exchange: Rc
         if live.generation != generation {
             generation = live.generation;
             context.handler.borrow_mut().refresh();
-            exchange.keep_only(|address| live.servers().any(|server| server.address == address));
+            exchange.keep_only(live.servers());
         }
     }
 }

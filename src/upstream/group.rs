@@ -75,8 +75,8 @@ impl Group {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Transport;
     use crate::metrics::ServerSeries;
+    use crate::upstream::Transport;
 
     fn group(policy: Policy) -> Group {
         let server = |port: u16| {

@@ -8,7 +8,7 @@ pub mod matching;
 mod prober;
 mod resolv_conf;
 mod sockets;
-mod tcp;
+mod stream;
 mod udp;
 
 use std::fmt;
@@ -17,7 +17,6 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
-pub use crate::config::Transport;
 use crate::dns::Question;
 use crate::metrics::ServerSeries;
 
@@ -27,6 +26,29 @@ pub use health::Health;
 pub use prober::probe;
 pub use resolv_conf::nameservers;
 pub use sockets::Sockets;
+pub use stream::Tls;
+
+/// How a server is asked.
+#[derive(Clone, Debug)]
+pub enum Transport {
+    /// UDP first, TCP when the reply was truncated.
+    Udp,
+    /// TCP only.
+    Tcp,
+    /// TLS over TCP.
+    Tls(Arc<Tls>),
+}
+
+impl Transport {
+    /// A server that is asked so, as the configuration spells it.
+    pub fn at(&self, address: SocketAddr) -> String {
+        match self {
+            Self::Udp => address.to_string(),
+            Self::Tcp => format!("tcp://{address}"),
+            Self::Tls(tls) => tls.shown(address),
+        }
+    }
+}
 
 /// One upstream server, shared by all workers.
 #[derive(Debug)]
@@ -42,10 +64,7 @@ pub struct Server {
 
 impl fmt::Display for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.transport {
-            Transport::Udp => write!(f, "{}", self.address),
-            Transport::Tcp => write!(f, "tcp://{}", self.address),
-        }
+        f.write_str(&self.transport.at(self.address))
     }
 }
 
@@ -55,6 +74,8 @@ impl fmt::Display for Server {
 pub enum ExchangeError {
     /// The network said so: refused, unreachable, reset.
     Network(std::io::Error),
+    /// The server is not who it must be, or will not talk with us: a sentence without its subject.
+    Tls(String),
     /// The connection ended before a reply.
     Closed,
 }
@@ -63,6 +84,7 @@ impl fmt::Display for ExchangeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Network(error) => write!(f, "{error}"),
+            Self::Tls(cause) => f.write_str(cause),
             Self::Closed => f.write_str("the connection was closed before the reply"),
         }
     }

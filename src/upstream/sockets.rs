@@ -1,30 +1,41 @@
 //! A worker's own sockets towards all servers.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 
+use super::stream::{self, Pool};
 use super::udp::Ports;
-use super::{Exchange, Exchanged, Server, Transport, Way, tcp};
+use super::{Exchange, Exchanged, Server, Tls, Transport, Way};
 use crate::dns::{Protocol, Question};
 
-/// TCP connections to all servers at once; more wait for one to end, so that descriptors are left
-/// for clients whatever upstreams do.
+/// Connections to all servers at once; more wait for one to end, so that descriptors are left for
+/// clients whatever upstreams do.
 const MAX_CONNECTIONS: usize = 128;
+
+/// What connections are shared by.
+#[derive(PartialEq, Eq, Hash)]
+enum Destination {
+    Plain(SocketAddr),
+    /// The pool itself holds on to what this points to, so that nothing else comes to stand there.
+    Tls(SocketAddr, *const Tls),
+}
 
 /// Exchanges over real sockets. Lives on one worker's thread, with its runtime.
 pub struct Sockets {
     udp: RefCell<HashMap<SocketAddr, Rc<Ports>>>,
-    connections: Semaphore,
+    streams: RefCell<HashMap<Destination, Rc<Pool>>>,
+    permits: Arc<Semaphore>,
 }
 
 impl Default for Sockets {
     fn default() -> Self {
-        Self { udp: RefCell::default(), connections: Semaphore::new(MAX_CONNECTIONS) }
+        let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        Self { udp: RefCell::default(), streams: RefCell::default(), permits }
     }
 }
 
@@ -33,24 +44,47 @@ impl Sockets {
         Rc::clone(self.udp.borrow_mut().entry(address).or_insert_with(|| Rc::new(Ports::new(address))))
     }
 
-    /// Closes the sockets of servers that are in no group any more.
-    pub fn keep_only(&self, is_used: impl Fn(SocketAddr) -> bool) {
-        self.udp.borrow_mut().retain(|address, _| is_used(*address));
+    fn pool(&self, server: &Server) -> Rc<Pool> {
+        let mut pools = self.streams.borrow_mut();
+        if self.permits.available_permits() == 0 {
+            pools.values().for_each(|pool| pool.close_idle());
+        }
+        let permits = || Arc::clone(&self.permits);
+        let new = || match &server.transport {
+            Transport::Udp | Transport::Tcp => Pool::new(stream::tcp(server.address, permits()), false),
+            Transport::Tls(tls) => Pool::new(stream::tls(server.address, Arc::clone(tls), permits()), true),
+        };
+        Rc::clone(pools.entry(Destination::of(server)).or_insert_with(|| Rc::new(new())))
+    }
+
+    /// Closes the sockets of servers that are in no group any more, and of those whose files were
+    /// read again. Who waits on one of them still gets the reply.
+    pub fn keep_only<'s>(&self, servers: impl Iterator<Item = &'s Arc<Server>>) {
+        let used: HashSet<Destination> = servers.map(|server| Destination::of(server)).collect();
+        self.udp.borrow_mut().retain(|address, _| used.contains(&Destination::Plain(*address)));
+        self.streams.borrow_mut().retain(|destination, _| used.contains(destination));
+    }
+}
+
+impl Destination {
+    fn of(server: &Server) -> Self {
+        match &server.transport {
+            Transport::Udp | Transport::Tcp => Self::Plain(server.address),
+            Transport::Tls(tls) => Self::Tls(server.address, Arc::as_ptr(tls)),
+        }
     }
 }
 
 impl Exchange for Sockets {
     fn exchange<'a>(&'a self, server: &'a Arc<Server>, question: &'a Question, way: Way) -> Exchanged<'a> {
         Box::pin(async move {
-            if server.transport == Transport::Udp && way == Way::Usual {
+            if matches!(server.transport, Transport::Udp) && way == Way::Usual {
                 let sent = || server.series.sent(Protocol::Udp);
                 if let Some(reply) = self.ports(server.address).ask(question, sent).await? {
                     return Ok(reply);
                 }
             }
-            // Never closed: this waits, and the caller's budget ends that.
-            let _permit = self.connections.acquire().await;
-            tcp::ask(server.address, question, || server.series.sent(Protocol::Tcp)).await
+            self.pool(server).ask(question, || server.series.sent(Protocol::Tcp)).await
         })
     }
 }

@@ -12,15 +12,19 @@
 //! | [`peers`] | nsd, unbound, PowerDNS and dnsmasq with generated configurations |
 //! | [`polardns_server`] | PolarDNS, which lies as it is told, from PyPI |
 //! | [`recorder`] | an upstream that notes every packet and answers by script |
+//! | [`certificates`] | authorities and certificates, made for a test |
+//! | [`tls_server`] | an upstream over TLS that notes who called and how |
 //! | [`client`] | a tiny DNS client |
 //! | [`oracle`] | what a packet deserves, told from its octets |
 //! | [`stubs`] | the stub clients of real programs, in a network of their own |
 //! | the rest | tests, a file for each subject |
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
+mod certificates;
 mod client;
 mod clients;
 mod clusters;
+mod dot;
 mod edns;
 mod flood;
 mod harness;
@@ -39,8 +43,10 @@ mod rfc8906;
 mod search_path;
 mod seeds;
 mod seeds_kubernetes;
+mod streams;
 mod stubs;
 mod tcp;
+mod tls_server;
 mod truth;
 mod truth_once;
 mod wait;

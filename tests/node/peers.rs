@@ -1,5 +1,6 @@
 //! Name servers of Debian, each in the foreground on an address of its own.
 
+use std::cell::Cell;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
@@ -9,7 +10,7 @@ use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
 use super::client::Ask;
-use super::process::{ATTEMPTS, Process, find, free_address};
+use super::process::{ATTEMPTS, Process, find, free_address, free_port};
 use super::wait::until;
 
 /// A zone: its name, and its records in the format of RFC 1035.
@@ -61,6 +62,25 @@ fn nsd_with(zone_files: impl Fn(&Path) -> Vec<(String, String)>) -> Option<Peer>
 
 /// Unbound, authoritative for these zones, and refusing everything else.
 pub(crate) fn unbound(zones: &[Zone<'_>]) -> Option<Peer> {
+    unbound_with(zones, |_| String::new())
+}
+
+/// The same, and over TLS at a second address, with this certificate and key.
+pub(crate) fn unbound_tls(zones: &[Zone<'_>], certificate: &Path, key: &Path) -> Option<(Peer, SocketAddr)> {
+    let tls = Cell::new(None);
+    let peer = unbound_with(zones, |address| {
+        let port = free_port(address.ip());
+        tls.set(Some(SocketAddr::new(address.ip(), port)));
+        let (certificate, key) = (certificate.display(), key.display());
+        format!(
+            " interface: {}@{port}\n tls-port: {port}\n tls-service-pem: \"{certificate}\"\n tls-service-key: \"{key}\"\n",
+            address.ip()
+        )
+    });
+    peer.zip(tls.get())
+}
+
+fn unbound_with(zones: &[Zone<'_>], more: impl Fn(SocketAddr) -> String) -> Option<Peer> {
     let program = find("unbound", "unbound")?;
     Some(start(|directory, address| {
         let (ip, port) = (address.ip(), address.port());
@@ -69,7 +89,8 @@ pub(crate) fn unbound(zones: &[Zone<'_>]) -> Option<Peer> {
         let mut config = format!(
             "server:\n interface: {ip}@{port}\n username: \"\"\n chroot: \"\"\n directory: \"{here}\"\n pidfile: \"\"\n \
              do-daemonize: no\n use-syslog: no\n local-zone: \".\" refuse\n unblock-lan-zones: yes\n \
-             insecure-lan-zones: yes\n num-threads: 1\nremote-control:\n control-enable: no\n"
+             insecure-lan-zones: yes\n num-threads: 1\n{}remote-control:\n control-enable: no\n",
+            more(address)
         );
         for (name, file) in zone_files(directory, zones) {
             config += &format!("server:\n local-zone: \"{name}\" transparent\n");
@@ -101,6 +122,25 @@ pub(crate) fn powerdns(zones: &[Zone<'_>]) -> Option<Peer> {
         command.arg(format!("--config-dir={}", directory.display()));
         command
     }))
+}
+
+/// dnsdist, over TLS at a second address, in front of this server.
+pub(crate) fn dnsdist_tls(behind: SocketAddr, certificate: &Path, key: &Path) -> Option<(Peer, SocketAddr)> {
+    let program = find("dnsdist", "dnsdist")?;
+    let tls = Cell::new(None);
+    let peer = start(|directory, address| {
+        let over_tls = SocketAddr::new(address.ip(), free_port(address.ip()));
+        tls.set(Some(over_tls));
+        let (certificate, key) = (certificate.display(), key.display());
+        let config = format!(
+            "setLocal(\"{address}\")\naddTLSLocal(\"{over_tls}\", \"{certificate}\", \"{key}\")\n\
+             newServer({{address=\"{behind}\", healthCheckMode=\"up\"}})\nsetSecurityPollSuffix(\"\")\n"
+        );
+        let mut command = Command::new(&program);
+        command.args(["--supervised", "--disable-syslog", "--config", &written(directory, "dnsdist.conf", &config)]);
+        command
+    });
+    Some(peer).zip(tls.get())
 }
 
 /// dnsmasq with these lines, and no upstream.

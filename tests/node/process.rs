@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{Write, stderr};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
@@ -24,6 +24,11 @@ pub(crate) fn free_address() -> SocketAddr {
         let address = tcp.local_addr().ok()?;
         UdpSocket::bind(address).ok().map(|_| address)
     })
+}
+
+/// A port that is free at this address for TCP.
+pub(crate) fn free_port(ip: IpAddr) -> u16 {
+    TcpListener::bind((ip, 0)).unwrap().local_addr().unwrap().port()
 }
 
 /// The path of an installed program; `None`, and said, when it is missing.

@@ -1,7 +1,8 @@
 //! An upstream that notes every packet it gets, and answers by script, or not at all.
 
 use std::io::Write;
-use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
@@ -17,6 +18,7 @@ use super::wait::until;
 pub(crate) struct Recorder {
     pub(crate) address: SocketAddr,
     names: Arc<Mutex<Vec<String>>>,
+    connections: Arc<AtomicUsize>,
 }
 
 /// One query, and the way back.
@@ -67,6 +69,8 @@ impl Recorder {
             script.lock().unwrap()(Asked { query, way_back });
         });
         let take_tcp = Arc::clone(&take);
+        let connections: Arc<AtomicUsize> = Arc::default();
+        let accepted = Arc::clone(&connections);
         thread::spawn(move || {
             let mut buffer = [0; 4096];
             loop {
@@ -77,6 +81,7 @@ impl Recorder {
         thread::spawn(move || {
             for stream in tcp.incoming() {
                 let (mut stream, take) = (stream.unwrap(), Arc::clone(&take_tcp));
+                accepted.fetch_add(1, Relaxed);
                 thread::spawn(move || {
                     while let Some(packet) = read_framed(&mut stream) {
                         take(&packet, WayBack::Tcp(stream.try_clone().unwrap()));
@@ -84,7 +89,12 @@ impl Recorder {
                 });
             }
         });
-        Self { address, names }
+        Self { address, names, connections }
+    }
+
+    /// How many TCP connections came so far.
+    pub(crate) fn connections(&self) -> usize {
+        self.connections.load(Relaxed)
     }
 
     /// The questions so far, over UDP and TCP.
@@ -130,6 +140,14 @@ impl Asked {
             WayBack::Tcp(stream) => {
                 let _ = (&mut &*stream).write_all(&framed(octets));
             }
+        }
+    }
+
+    /// Closes the connection that the query came on, behind what has been sent.
+    pub(crate) fn hang_up(&self) {
+        if let WayBack::Tcp(stream) = &self.way_back {
+            // The peer may have been faster.
+            let _ = stream.shutdown(Shutdown::Both);
         }
     }
 

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use super::certificates;
 use crate::config::keys::KEYS;
 use crate::config::{Loaded, LogLevel, OtherTypes, Piece, Policy, Prefix, Reaction, Transport, UpstreamServer, parse};
 use crate::dns::{Rcode, RecordType};
@@ -16,6 +17,7 @@ fn full() -> Loaded {
         "10.0.0.5 db.cluster.example.com other.example\n::1 db.cluster.example.com.\n",
     )
     .unwrap();
+    certificates::write(directory.path());
     std::fs::write(directory.path().join("cluster.zone"), "$INCLUDE more.zone\nfile 60 TXT \"x\"\n").unwrap();
     std::fs::write(directory.path().join("more.zone"), "more A 10.0.0.7\nmore A 10.0.0.7\n").unwrap();
     parse(&directory.path().join("zerohop.toml"), FULL).unwrap()
@@ -49,6 +51,7 @@ fn upstreams_are_the_named_ones_and_then_the_bare_ones() {
         config.upstreams[1].servers[1],
         UpstreamServer::Address { transport: Transport::Udp, address: "10.3.0.53:5353".parse().unwrap() }
     );
+    assert!(config.upstreams[1].tls.is_some() && config.upstreams[0].tls.is_none());
     let forwards = |name: &str| {
         let zone = config.zones.iter().find(|zone| zone.name.to_string() == name).unwrap();
         zone.forward.as_ref().map(|forward| forward.groups.clone())

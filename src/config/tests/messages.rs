@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use super::certificates;
 use crate::config::{Faults, Source, load, parse};
 
 /// The name of the snapshot, and the file.
@@ -43,7 +44,15 @@ const CASES: &[(&str, &str)] = &[
     ),
     (
         "upstream-servers",
-        "[[upstream]]\nname = 'a'\nservers = ['tls://10.0.0.1#a.b', 'sctp://10.0.0.1', 'dns.example:53', 'resolv-conf:', '0.0.0.0', '1.2.3.4.5', '10.0.0.1', '10.0.0.1:53']\n[[zone]]\nname = '.'\nforward = ['a']\n",
+        "[[upstream]]\nname = 'a'\nservers = ['https://10.0.0.1', 'sctp://10.0.0.1', 'tls://10.0.0.1#a b', 'dns.example:53', 'resolv-conf:', '0.0.0.0', '1.2.3.4.5', '10.0.0.1', '10.0.0.1:53']\n[[zone]]\nname = '.'\nforward = ['a']\n",
+    ),
+    (
+        "upstream-tls-files",
+        "[[upstream]]\nname = 'a'\nservers = ['tls://10.0.0.1']\nca = 'absent.pem'\ncertificate = 'hosts'\nkey = 'ca.pem'\n[[upstream]]\nname = 'b'\nservers = ['tls://10.0.0.2#b']\nca = 'broken.pem'\ncertificate = 'node.pem'\nkey = 'other.key'\n[[upstream]]\nname = 'c'\nservers = ['tls://10.0.0.3']\nca = 'nonsense.pem'\ncertificate = 'node.pem'\n[[upstream]]\nname = 'd'\nservers = ['tls://10.0.0.4']\nkey = 'node.key'\n[[zone]]\nname = '.'\nforward = ['a', 'b', 'c', 'd']\n",
+    ),
+    (
+        "upstream-tls-files-without-effect",
+        "[[upstream]]\nname = 'a'\nservers = ['tcp://10.0.0.1']\nca = 'ca.pem'\ncertificate = 'node.pem'\nkey = 'node.key'\n[[zone]]\nname = '.'\nforward = ['a']\n",
     ),
     ("upstream-empty", "[[upstream]]\nname = 'a'\nservers = []\n[[zone]]\nname = '.'\nforward = ['a']\n"),
     (
@@ -165,6 +174,7 @@ fn every_message_has_its_snapshot() {
     let write = |name: &str, content: &[u8]| std::fs::write(directory.path().join(name), content).unwrap();
     write("hosts", b"10.0.0.1 x.a x.b\n10.0.0.300 y.a\n10.0.0.1 x.a\n10.0.0.2 alias.a\n");
     write("a.zone", b"@ SOA ns h 1 2 3 4 5\nx A 10.0.0\nx.b. A 10.0.0.1\nalias CNAME x\n$INCLUDE absent\n");
+    certificates::write(directory.path());
     write("octets.toml", b"[server]\nlisten = ['\xff']\n");
     let mut seen = BTreeSet::new();
     let mut snapshot = |name: &str, faults: &Faults| {

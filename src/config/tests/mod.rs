@@ -1,6 +1,7 @@
 //! The room as a whole: every message, whole files, arbitrary text, the documentation.
 
 mod arbitrary;
+mod certificates;
 mod examples;
 mod messages;
 mod reference;

@@ -72,7 +72,7 @@ fn page() -> String {
         let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
         writeln!(page, "- `{}`: {}", section.header(), names.join(", ")).unwrap();
     }
-    page.push_str("- servers over TLS, HTTPS and QUIC, and servers by host name\n");
+    page.push_str("- servers over HTTPS and QUIC, and servers by host name\n");
     page
 }
 

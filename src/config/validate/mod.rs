@@ -5,6 +5,7 @@ mod except;
 mod pattern;
 mod reach;
 mod records;
+mod tls;
 mod upstream;
 mod zone;
 

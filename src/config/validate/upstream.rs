@@ -4,13 +4,14 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::Path;
 
+use super::tls;
 use crate::config::address;
 use crate::config::fault::{Message, Report, Spot};
 use crate::config::file;
 use crate::config::keys;
 use crate::config::table;
 use crate::config::text::At;
-use crate::config::{Policy, Upstream, UpstreamServer};
+use crate::config::{Policy, Transport, Upstream, UpstreamServer};
 
 /// The upstream groups, and what zones have made of them so far.
 pub(super) struct Upstreams<'a> {
@@ -63,6 +64,7 @@ impl<'a> Upstreams<'a> {
             return None;
         }
         let server = self.server(at, &path, report)?;
+        let tls = is_over_tls(&server).then(|| tls::system(at, &path, report)).flatten();
         if let Some(&index) = self.by_server.get(&server) {
             return Some(index);
         }
@@ -72,6 +74,7 @@ impl<'a> Upstreams<'a> {
             servers: vec![server],
             policy: Policy::Fastest,
             trust_ad: None,
+            tls,
         });
         Some(self.groups.len() - 1)
     }
@@ -96,14 +99,19 @@ impl<'a> Upstreams<'a> {
     fn add_named(&mut self, said: &file::Upstream, report: &mut Report<'_>) {
         let path = keys::SERVERS.path();
         let mut servers = Vec::new();
+        let mut over_tls = None;
         for at in said.servers.iter().flatten() {
             let Some(server) = self.server(at, &path, report) else { continue };
             if servers.contains(&server) {
                 let problem = format!("the server {:?} stands twice", at.value);
                 report.error(at.span.start, &path, Message::new(problem, "remove one of the two"));
             }
+            if is_over_tls(&server) {
+                over_tls.get_or_insert(at);
+            }
             servers.push(server);
         }
+        let tls = tls::read(said, over_tls, self.directory, report);
         if said.servers.as_ref().is_some_and(Vec::is_empty) {
             let remedy = r#"write at least one, as servers = ["10.96.0.11"]"#;
             report.error(said.span.start, &path, Message::new("the list is empty", remedy));
@@ -120,7 +128,7 @@ impl<'a> Upstreams<'a> {
         };
         let name = name.map_or_else(String::new, |at| at.value.clone());
         self.by_name.entry(name.clone()).or_insert(self.groups.len());
-        self.groups.push(Upstream { name, servers, policy, trust_ad: said.trust_ad });
+        self.groups.push(Upstream { name, servers, policy, trust_ad: said.trust_ad, tls });
         self.named_at.push(said.name.as_ref().map_or(said.span.start, |at| at.span.start));
         self.used.push(false);
     }
@@ -168,4 +176,8 @@ impl<'a> Upstreams<'a> {
         };
         Message::new(format!("there is no upstream {name:?}"), remedy)
     }
+}
+
+fn is_over_tls(server: &UpstreamServer) -> bool {
+    matches!(server, UpstreamServer::Address { transport: Transport::Tls(_), .. })
 }

@@ -1,0 +1,62 @@
+//! Connections to servers that are kept and shared by many questions (RFC 7766).
+
+mod connection;
+mod pool;
+#[cfg(test)]
+mod tests;
+mod tls;
+
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
+
+use super::ExchangeError;
+use connection::{Opened, Opening};
+pub(super) use pool::Pool;
+pub use tls::Tls;
+pub(super) use tls::tls;
+
+/// Why a connection gave no reply.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Failure {
+    /// It could not be opened.
+    Network(io::ErrorKind),
+    /// There is no TLS with the server, and this is why.
+    Tls(Rc<str>),
+    /// It was open and has ended, after so many replies.
+    Lost { answered: u32 },
+    /// We ended it, for others to be opened.
+    Dismissed,
+}
+
+/// A way to open TCP connections to a server, as many as there are permits.
+pub(super) fn tcp(server: SocketAddr, permits: Arc<Semaphore>) -> impl Fn() -> Opening {
+    move || {
+        let permits = Arc::clone(&permits);
+        Box::pin(async move {
+            let permit = permits.acquire_owned().await.ok();
+            let stream = open(server).await.map_err(|error| Failure::Network(error.kind()))?;
+            Ok(Opened { stream: Box::new(stream), permit, tls: None })
+        })
+    }
+}
+
+async fn open(server: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(server).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+impl From<Failure> for ExchangeError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Network(kind) => Self::Network(kind.into()),
+            Failure::Tls(cause) => Self::Tls(cause.to_string()),
+            Failure::Lost { .. } | Failure::Dismissed => Self::Closed,
+        }
+    }
+}

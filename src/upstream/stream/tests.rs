@@ -1,0 +1,310 @@
+//! Connections over pipes, with simulated time.
+
+use std::cell::Cell;
+use std::future::Future;
+use std::rc::Rc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::time::{Instant, advance};
+
+use super::*;
+use crate::dns::{Question, RecordType};
+
+const PIPE: usize = 1 << 20;
+
+fn question(number: u16) -> Question {
+    let [high, low] = number.to_be_bytes();
+    Question::new(&[2, high | 0x80, low | 0x80, 1, low, 0], RecordType::A, false, false).unwrap()
+}
+
+fn local<F: Future>(test: F) -> F::Output {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+    tokio::task::LocalSet::new().block_on(&runtime, test)
+}
+
+/// A pool, and the far ends of the connections that it opens.
+fn pool() -> (Rc<Pool>, UnboundedReceiver<DuplexStream>) {
+    let (accept, accepted) = unbounded_channel();
+    (Rc::new(Pool::new(move || opening(&accept), false)), accepted)
+}
+
+fn opening(accept: &UnboundedSender<DuplexStream>) -> Opening {
+    let (near, far) = duplex(PIPE);
+    accept.send(far).unwrap();
+    Box::pin(async move { Ok(Opened { stream: Box::new(near), permit: None, tls: None }) })
+}
+
+/// The next query of a connection; `None` at its end.
+async fn query(stream: &mut DuplexStream) -> Option<Vec<u8>> {
+    let length = stream.read_u16().await.ok()?;
+    let mut query = vec![0; usize::from(length)];
+    stream.read_exact(&mut query).await.ok()?;
+    Some(query)
+}
+
+async fn send(stream: &mut DuplexStream, message: &[u8]) {
+    stream.write_u16(u16::try_from(message.len()).unwrap()).await.unwrap();
+    stream.write_all(message).await.unwrap();
+}
+
+fn reply_to(query: &[u8]) -> Vec<u8> {
+    let mut reply = query.to_vec();
+    reply[2] |= 0x80;
+    reply
+}
+
+/// A reply with this word on how long the connection may be idle, in units of 100 ms.
+fn reply_with_keepalive(query: &[u8], units: u16) -> Vec<u8> {
+    let mut reply = reply_to(query);
+    // The query ends with the option, without a value.
+    let end = reply.len();
+    reply[end - 5] = 6;
+    reply[end - 1] = 2;
+    reply.extend_from_slice(&units.to_be_bytes());
+    reply
+}
+
+/// Answers on every connection, closing each after `lifetime` replies, and counts connections.
+async fn serve(mut accepted: UnboundedReceiver<DuplexStream>, lifetime: usize, opened: Rc<Cell<usize>>) {
+    while let Some(mut stream) = accepted.recv().await {
+        opened.set(opened.get() + 1);
+        tokio::task::spawn_local(async move {
+            for _ in 0..lifetime {
+                let Some(query) = query(&mut stream).await else { return };
+                send(&mut stream, &reply_to(&query)).await;
+            }
+        });
+    }
+}
+
+async fn ask_many(pool: &Pool, numbers: std::ops::Range<u16>) -> Vec<Result<Vec<u8>, ExchangeError>> {
+    let questions: Vec<Question> = numbers.map(question).collect();
+    join_all(questions.iter().map(|question| pool.ask(question, || ()))).await
+}
+
+#[test]
+fn replies_come_in_any_order_and_foreign_ones_are_dropped() {
+    local(async {
+        let (pool, mut accepted) = pool();
+        let (first, second) = (question(1), question(2));
+        let serving = async {
+            let mut stream = accepted.recv().await.unwrap();
+            let (one, two) = (query(&mut stream).await.unwrap(), query(&mut stream).await.unwrap());
+            assert_ne!(one[..2], two[..2], "IDs are unique");
+            // The ID of one with the question of the other, an empty message, a query.
+            let mixed = [&two[..2], &reply_to(&one)[2..]].concat();
+            for message in [&mixed[..], &[], &one, &reply_to(&two), &reply_to(&one)] {
+                send(&mut stream, message).await;
+            }
+            [reply_to(&one), reply_to(&two)]
+        };
+        let asking = async { tokio::join!(pool.ask(&first, || ()), pool.ask(&second, || ())) };
+        let ((one, two), sent) = tokio::join!(asking, serving);
+        for (question, reply) in [(first, one.unwrap()), (second, two.unwrap())] {
+            assert!(reply[12..].starts_with(question.name()) && sent.contains(&reply));
+        }
+    });
+}
+
+#[test]
+fn many_questions_share_four_connections_and_few_share_one() {
+    local(async {
+        let (pool, accepted) = pool();
+        let opened = Rc::new(Cell::new(0));
+        tokio::task::spawn_local(serve(accepted, usize::MAX, Rc::clone(&opened)));
+        assert!(ask_many(&pool, 0..30).await.iter().all(Result::is_ok));
+        assert_eq!(opened.get(), 1);
+        assert!(ask_many(&pool, 0..2000).await.iter().all(Result::is_ok));
+        assert_eq!(opened.get(), 4);
+    });
+}
+
+#[test]
+fn a_server_that_closes_after_some_replies_loses_no_question() {
+    for lifetime in [1, 3, 20] {
+        local(async {
+            let (pool, accepted) = pool();
+            let opened = Rc::new(Cell::new(0));
+            tokio::task::spawn_local(serve(accepted, lifetime, Rc::clone(&opened)));
+            let sends = Cell::new(0_usize);
+            let questions: Vec<Question> = (0..500).map(question).collect();
+            let asking = questions.iter().map(|question| pool.ask(question, || sends.set(sends.get() + 1)));
+            assert!(join_all(asking).await.iter().all(Result::is_ok), "{lifetime}");
+            assert!(sends.get() <= 1000, "{} sends when closing after {lifetime}", sends.get());
+        });
+    }
+}
+
+#[test]
+fn a_server_that_answers_nothing_and_closes_is_asked_three_times() {
+    local(async {
+        let (pool, accepted) = pool();
+        let opened = Rc::new(Cell::new(0));
+        tokio::task::spawn_local(serve(accepted, 0, Rc::clone(&opened)));
+        assert!(matches!(pool.ask(&question(1), || ()).await, Err(ExchangeError::Closed)));
+        assert_eq!(opened.get(), 3);
+    });
+}
+
+#[test]
+fn a_connection_that_cannot_be_opened_is_an_error_for_all_who_wait() {
+    local(async {
+        let refused = || -> Opening { Box::pin(async { Err(Failure::Network(io::ErrorKind::ConnectionRefused)) }) };
+        let pool = Pool::new(refused, false);
+        let sent = Cell::new(false);
+        let (one, two) = (question(1), question(2));
+        let (one, two) = tokio::join!(pool.ask(&one, || sent.set(true)), pool.ask(&two, || ()));
+        assert!(matches!((one, two), (Err(ExchangeError::Network(_)), Err(ExchangeError::Network(_)))));
+        assert!(!sent.get());
+    });
+}
+
+#[test]
+fn a_server_that_is_not_trusted_is_tried_once_a_second() {
+    local(async {
+        let tries = Rc::new(Cell::new(0));
+        let counted = Rc::clone(&tries);
+        let distrusted = move || -> Opening {
+            counted.set(counted.get() + 1);
+            Box::pin(async { Err(Failure::Tls("a stranger".into())) })
+        };
+        let pool = Pool::new(distrusted, true);
+        for _ in 0..30 {
+            let refused = pool.ask(&question(1), || ()).await;
+            assert!(matches!(refused, Err(ExchangeError::Tls(cause)) if cause == "a stranger"));
+            advance(Duration::from_millis(100)).await;
+        }
+        assert_eq!(tries.get(), 3);
+    });
+}
+
+/// How long a connection stays after a reply with this word on it.
+async fn life_after(keepalive: Option<u16>) -> Duration {
+    let (pool, mut accepted) = pool();
+    let asked = question(1);
+    let serving = async {
+        let mut stream = accepted.recv().await.unwrap();
+        let query = query(&mut stream).await.unwrap();
+        let reply = keepalive.map_or_else(|| reply_to(&query), |units| reply_with_keepalive(&query, units));
+        send(&mut stream, &reply).await;
+        stream
+    };
+    let (reply, mut stream) = tokio::join!(pool.ask(&asked, || ()), serving);
+    reply.unwrap();
+    let answered = Instant::now();
+    assert_eq!(query(&mut stream).await, None);
+    answered.elapsed()
+}
+
+#[test]
+fn idle_connections_are_closed_when_the_server_says_or_after_ten_seconds() {
+    local(async {
+        for (keepalive, least, most) in [(None, 10, 11), (Some(300), 30, 31), (Some(0), 0, 1), (Some(65_000), 120, 121)]
+        {
+            let life = life_after(keepalive).await;
+            assert!((least..most).contains(&life.as_secs()), "{keepalive:?}: {life:?}");
+        }
+    });
+}
+
+#[test]
+fn a_connection_in_use_is_renewed_by_age() {
+    local(async {
+        let (pool, accepted) = pool();
+        let opened = Rc::new(Cell::new(0));
+        tokio::task::spawn_local(serve(accepted, usize::MAX, Rc::clone(&opened)));
+        pool.ask(&question(1), || ()).await.unwrap();
+        let mut ages = Vec::new();
+        for _ in 0..5 {
+            let (before, began) = (opened.get(), Instant::now());
+            while opened.get() == before {
+                advance(Duration::from_secs(1)).await;
+                pool.ask(&question(1), || ()).await.unwrap();
+            }
+            ages.push(began.elapsed().as_secs());
+        }
+        assert!(ages.iter().all(|age| (239..=362).contains(age)), "{ages:?}");
+    });
+}
+
+#[test]
+fn a_silent_connection_gets_no_more_questions_and_goes_for_a_new_one() {
+    local(async {
+        let (pool, mut accepted) = pool();
+        let asked: Vec<Question> = (0..5).map(question).collect();
+        let mut open = Vec::new();
+        let serving = async {
+            for _ in 0..4 {
+                let mut stream = accepted.recv().await.unwrap();
+                query(&mut stream).await.unwrap();
+                open.push(stream);
+            }
+            // The fifth takes the place of the first, whose question comes again.
+            let mut stream = accepted.recv().await.unwrap();
+            for _ in 0..2 {
+                let query = query(&mut stream).await.unwrap();
+                send(&mut stream, &reply_to(&query)).await;
+            }
+            assert_eq!(query(&mut open[0]).await, None);
+        };
+        let asking = async {
+            let mut asking = futures_util::stream::FuturesUnordered::new();
+            for question in &asked {
+                asking.push(pool.ask(question, || ()));
+                let pause =
+                    tokio::time::timeout(Duration::from_millis(1100), futures_util::StreamExt::next(&mut asking));
+                let _ = pause.await;
+            }
+            futures_util::StreamExt::next(&mut asking).await
+        };
+        let (reply, ()) = tokio::join!(asking, serving);
+        assert!(reply.unwrap().is_ok());
+    });
+}
+
+#[test]
+fn a_question_that_is_sent_again_goes_over_another_connection() {
+    local(async {
+        let (pool, mut accepted) = pool();
+        let asked = question(1);
+        let serving = async {
+            let mut stuck = accepted.recv().await.unwrap();
+            query(&mut stuck).await.unwrap();
+            let mut lively = accepted.recv().await.unwrap();
+            let query = query(&mut lively).await.unwrap();
+            send(&mut lively, &reply_to(&query)).await;
+            (stuck, lively)
+        };
+        let asking = async {
+            let first = pool.ask(&asked, || ());
+            let again = async {
+                tokio::time::sleep(Duration::from_millis(400)).await;
+                pool.ask(&asked, || ()).await
+            };
+            tokio::select! {
+                _ = first => panic!("nothing came for it"),
+                reply = again => reply,
+            }
+        };
+        let (reply, _open) = tokio::join!(asking, serving);
+        assert!(reply.is_ok());
+    });
+}
+
+#[test]
+fn a_question_that_nobody_waits_for_any_more_leaves_its_place() {
+    local(async {
+        let (pool, mut accepted) = pool();
+        let asked = question(1);
+        let given_up = tokio::time::timeout(Duration::from_millis(100), pool.ask(&asked, || ())).await;
+        assert!(given_up.is_err());
+        let mut stream = accepted.recv().await.unwrap();
+        assert!(query(&mut stream).await.is_some());
+        let began = Instant::now();
+        assert_eq!(query(&mut stream).await, None);
+        assert!(began.elapsed() <= Duration::from_secs(11));
+    });
+}
