@@ -62,7 +62,7 @@ impl Line {
         let config = config::parse(Path::new("bench.toml"), CONFIG).unwrap().config;
         let (clock, registry) = (Clock::start(), Registry::new(1));
         let tables = build::tables(&config, &Nameservers::default(), None, 1, &registry, build::secret_name()).unwrap();
-        let (store, _) = Store::start(1 << 24).unwrap();
+        let (store, _) = Store::start(1 << 24, 20).unwrap();
         let shared = Shared { store, failures: Failures::default(), in_flight: Arc::new(InFlight::default()) };
         let forwarder = Rc::new(Forwarder::new(Rc::new(OneAddress), Arc::new(shared), clock));
         let series = Arc::clone(&registry.workers()[0]);

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::runtime::Runtime;
+use tokio::task::LocalSet;
 use tokio::time::Instant;
 use zerohop::cache::{Failures, Front, Store};
 use zerohop::clock::Clock;
@@ -93,7 +94,7 @@ impl Stage {
             config::parse(Path::new("handler.toml"), CONFIG).unwrap_or_else(|faults| panic!("{faults}")).config;
         let (clock, registry) = (Clock::start(), Registry::new(1));
         let live = Arc::new(ArcSwap::from_pointee(tables(&config, 0, &registry)));
-        let (store, _) = Store::start(1 << 20).expect("a store");
+        let (store, _) = Store::start(1 << 20, 20).expect("a store");
         let shared = Shared { store, failures: Failures::default(), in_flight: Arc::new(InFlight::default()) };
         let upstreams = Rc::new(Upstreams::default());
         let forwarder = Forwarder::new(Rc::clone(&upstreams) as Rc<dyn Exchange>, Arc::new(shared), clock);
@@ -112,7 +113,7 @@ impl Stage {
             self.generation.set(self.generation.get() + 1);
             self.live.store(Arc::new(tables(&self.config, self.generation.get(), &self.registry)));
         }
-        self.runtime.block_on(async {
+        LocalSet::new().block_on(&self.runtime, async {
             let first = self.ask(flags, packet).await;
             tokio::time::advance(pause).await;
             let asked_before = self.upstreams.asked.replace(false);
@@ -160,7 +161,7 @@ fn tables(config: &Config, generation: u64, registry: &Registry) -> Tables {
     let mut tables = build::tables(config, &Nameservers::default(), None, generation, registry, build::secret_name())
         .expect("tables");
     for (zone, plan) in tables.forwarding.iter_mut().enumerate() {
-        if let Some(plan) = plan {
+        if let Some(plan) = plan.as_mut().and_then(Arc::get_mut) {
             plan.identity = generation << 8 | zone as u64;
         }
     }

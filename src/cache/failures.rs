@@ -45,6 +45,13 @@ impl Failures {
         table.failures.get(key).filter(|failure| now < failure.until).map(|failure| Arc::clone(&failure.answer))
     }
 
+    /// Whether the last that was heard of this question is a failure: one that counts, or has not
+    /// counted for so short a time that another one now would be of the same trouble.
+    pub fn had(&self, key: &[u8], now: Moment) -> bool {
+        let table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        table.failures.get(key).is_some_and(|failure| failure.is_recent(now))
+    }
+
     /// Remembers a failure: one second, and twice as long as the last time if it is the same
     /// question again soon after.
     pub fn put(&self, key: Key, answer: Arc<StoredAnswer>, now: Moment) {
@@ -53,7 +60,7 @@ impl Failures {
             return;
         }
         let delay = match table.failures.get(&key) {
-            Some(last) if now.since(last.until) <= LONGEST => (last.delay * 2).min(LONGEST),
+            Some(last) if last.is_recent(now) => (last.delay * 2).min(LONGEST),
             _ => FIRST,
         };
         table.failures.insert(key, Failure { answer, until: now + delay, delay });
@@ -67,6 +74,12 @@ impl Failures {
     /// Forgets the failure of a question that has been answered.
     pub fn remove(&self, key: &[u8]) {
         self.table.lock().unwrap_or_else(PoisonError::into_inner).failures.remove(key);
+    }
+}
+
+impl Failure {
+    fn is_recent(&self, now: Moment) -> bool {
+        now.since(self.until) <= LONGEST
     }
 }
 
@@ -99,6 +112,7 @@ mod tests {
             let end = now + Duration::from_secs(seconds);
             assert!(failures.get(b"k", now + Duration::from_millis(seconds * 1000 - 1)).is_some(), "{seconds}");
             assert!(failures.get(b"k", end).is_none(), "{seconds}");
+            assert!(failures.had(b"k", end + LONGEST) && !failures.had(b"k", end + LONGEST * 2), "{seconds}");
             now = end + Duration::from_millis(100);
         }
         failures.put(b"k"[..].into(), Arc::clone(&servfail), now);

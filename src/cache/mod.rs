@@ -7,6 +7,7 @@
 mod failures;
 mod front;
 mod key;
+mod prefetch;
 mod store;
 
 pub use failures::Failures;

@@ -88,6 +88,8 @@ struct Forwarding {
     negative_max_ttl: u32,
     /// Whether NXDOMAIN answers for all below its name.
     nxdomain_cut: bool,
+    /// Seconds beyond that, for when nobody answers.
+    stale_max_age: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -167,7 +169,7 @@ impl Explanation {
                 (Step::owned(&question, zone, source, config), Some(said), None)
             }
             End::Elsewhere { question, zone } => {
-                let forward = tables.forwarding.get(zone).and_then(Option::as_ref).map(Forwarding::of);
+                let forward = tables.forwarding.get(zone).and_then(Option::as_deref).map(Forwarding::of);
                 let because = "no record, wildcard or pattern of the zone is of this name".to_owned();
                 let step = Step::new(&question, Some((zone, config)), "forward", because);
                 (step.excepted(&question, config), None, forward)
@@ -212,8 +214,11 @@ impl Explanation {
                 let servers = if servers.is_empty() { "no server".to_owned() } else { servers.join(", ") };
                 lines.push(format!("  {upstream}: {servers}{after}"));
             }
-            let Forwarding { min_ttl, max_ttl, negative_max_ttl, nxdomain_cut, .. } = forward;
+            let Forwarding { min_ttl, max_ttl, negative_max_ttl, nxdomain_cut, stale_max_age, .. } = forward;
             lines.push(format!("  kept {min_ttl} to {max_ttl} s, denials at most {negative_max_ttl} s"));
+            if *stale_max_age > 0 {
+                lines.push(format!("  given for {stale_max_age} s more while nobody answers"));
+            }
             lines.extend(nxdomain_cut.then(|| "  NXDOMAIN answers for all below its name, too".to_owned()));
         }
         lines.join("\n") + "\n"
@@ -294,6 +299,7 @@ impl Forwarding {
             max_ttl: plan.ttl.max,
             negative_max_ttl: plan.ttl.negative_max,
             nxdomain_cut: plan.nxdomain_cut,
+            stale_max_age: plan.stale.max_age.as_secs(),
         }
     }
 }

@@ -15,7 +15,7 @@ pub(super) struct File {
     pub(super) server: Server,
     pub(super) intercept: Vec<At<String>>,
     pub(super) admin: Admin,
-    pub(super) max_bytes: u64,
+    pub(super) cache: Cache,
     pub(super) log_format: String,
     pub(super) log_level: String,
     pub(super) upstreams: Vec<Upstream>,
@@ -32,6 +32,12 @@ pub(super) struct Server {
     pub(super) tcp_read: Duration,
     pub(super) drain: Duration,
     pub(super) private_reverse: String,
+}
+
+pub(super) struct Cache {
+    pub(super) max_bytes: u64,
+    pub(super) negative_share: u64,
+    pub(super) prefetch: bool,
 }
 
 pub(super) struct Admin {
@@ -74,7 +80,16 @@ pub(super) struct Zone {
     pub(super) except: Vec<At<String>>,
     pub(super) nxdomain_cut: At<bool>,
     pub(super) max_labels: Option<At<u64>>,
+    pub(super) serve_stale: ServeStale,
     pub(super) matches: Vec<Match>,
+}
+
+pub(super) struct ServeStale {
+    /// Where it stands, if it does.
+    pub(super) said_at: Option<usize>,
+    pub(super) max_age: Duration,
+    pub(super) after: Duration,
+    pub(super) ttl: u32,
 }
 
 pub(super) struct Match {
@@ -112,7 +127,7 @@ pub(super) fn read(report: &mut Report<'_>) -> File {
         server: server(&single(Section::Server, report), report),
         intercept: single(Section::Interface, report).texts(&keys::INTERCEPT, report).unwrap_or_default(),
         admin: admin(&single(Section::Admin, report), report),
-        max_bytes: single(Section::Cache, report).number(&keys::MAX_BYTES, report).map_or(0, |at| at.value),
+        cache: cache(&single(Section::Cache, report), report),
         log_format: word(&log, &keys::LOG_FORMAT, report).value,
         log_level: word(&log, &keys::LOG_LEVEL, report).value,
         upstreams: repeated(&root, Section::Upstream, report, upstream),
@@ -168,6 +183,15 @@ fn admin(table: &Table<'_>, report: &mut Report<'_>) -> Admin {
     }
 }
 
+fn cache(table: &Table<'_>, report: &mut Report<'_>) -> Cache {
+    let mut number = |key| table.number(key, report).map_or(0, |at| at.value);
+    Cache {
+        max_bytes: number(&keys::MAX_BYTES),
+        negative_share: number(&keys::NEGATIVE_SHARE),
+        prefetch: table.flag(&keys::PREFETCH, report).is_some_and(|at| at.value),
+    }
+}
+
 fn upstream(entries: &DeTable<'_>, span: Range<usize>, report: &mut Report<'_>) -> Upstream {
     let table = Table::open(Section::Upstream, entries, span, &[], report);
     Upstream {
@@ -183,7 +207,7 @@ fn upstream(entries: &DeTable<'_>, span: Range<usize>, report: &mut Report<'_>) 
 }
 
 fn zone(entries: &DeTable<'_>, span: Range<usize>, report: &mut Report<'_>) -> Zone {
-    let table = Table::open(Section::Zone, entries, span, &["match"], report);
+    let table = Table::open(Section::Zone, entries, span, &["match", "serve-stale"], report);
     let nothing = || At { value: 0, span: table.span.clone(), given: false };
     let unset = || At { value: false, span: table.span.clone(), given: false };
     Zone {
@@ -207,8 +231,24 @@ fn zone(entries: &DeTable<'_>, span: Range<usize>, report: &mut Report<'_>) -> Z
         except: table.texts(&keys::EXCEPT, report).unwrap_or_default(),
         nxdomain_cut: table.flag(&keys::NXDOMAIN_CUT, report).unwrap_or_else(unset),
         max_labels: table.number(&keys::MAX_LABELS, report),
+        serve_stale: serve_stale(entries, report),
         matches: repeated(entries, Section::Match, report, pattern),
         span: table.span,
+    }
+}
+
+fn serve_stale(entries: &DeTable<'_>, report: &mut Report<'_>) -> ServeStale {
+    let nothing = DeTable::new();
+    let found = Table::inner(entries, Section::ServeStale, report);
+    let said_at = found.as_ref().map(|(_, span)| span.start);
+    let (entries, span) = found.unwrap_or((&nothing, 0..0));
+    let table = Table::open(Section::ServeStale, entries, span, &[], report);
+    let mut duration = |key| table.duration(key, report).map_or(Duration::ZERO, |at| at.value);
+    ServeStale {
+        max_age: duration(&keys::STALE_MAX_AGE),
+        after: duration(&keys::STALE_AFTER),
+        ttl: table.ttl(&keys::STALE_TTL, report).map_or(0, |at| at.value),
+        said_at,
     }
 }
 

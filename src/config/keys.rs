@@ -13,6 +13,7 @@ pub(super) enum Section {
     Log,
     Upstream,
     Zone,
+    ServeStale,
     Match,
 }
 
@@ -77,8 +78,17 @@ pub(super) const MAX_TTL: u32 = 0x7fff_ffff;
 pub(super) const DEFAULT_WORKERS: usize = 4;
 
 impl Section {
-    pub(super) const ALL: &[Self] =
-        &[Self::Server, Self::Interface, Self::Admin, Self::Cache, Self::Log, Self::Upstream, Self::Zone, Self::Match];
+    pub(super) const ALL: &[Self] = &[
+        Self::Server,
+        Self::Interface,
+        Self::Admin,
+        Self::Cache,
+        Self::Log,
+        Self::Upstream,
+        Self::Zone,
+        Self::ServeStale,
+        Self::Match,
+    ];
 
     /// As keys are named with it: `zone.match`.
     pub(super) const fn path(self) -> &'static str {
@@ -90,6 +100,7 @@ impl Section {
             Self::Log => "log",
             Self::Upstream => "upstream",
             Self::Zone => "zone",
+            Self::ServeStale => "zone.serve-stale",
             Self::Match => "zone.match",
         }
     }
@@ -164,6 +175,10 @@ METRICS_LISTEN: Admin "metrics-listen", Texts("IP addresses with a port"), Toml(
 
 MAX_BYTES: Cache "max-bytes", Size { min: 1 << 20, max: 1 << 40 }, Toml(r#""64MiB""#),
     "A hard ceiling for all that is kept: one cache for all zones.";
+NEGATIVE_SHARE: Cache "negative-share", Count { min: 1, max: 90 }, Toml("20"),
+    "What part of it NXDOMAIN and NODATA may take, in percent. The rest is for data alone, so that a flood of names that do not exist pushes out none that do.";
+PREFETCH: Cache "prefetch", Flag, Toml("true"),
+    "Whether answers that were found three times are asked for anew in the last tenth of their life, so that nobody waits for them. Not those that live for less than 5 s: there a tenth is too short for that.";
 
 LOG_FORMAT: Log "format", Word { words: &["auto", "text", "json"] }, Toml(r#""auto""#),
     "`auto` is text on a terminal and JSON elsewhere.";
@@ -218,6 +233,13 @@ NXDOMAIN_CUT: Zone "nxdomain-cut", Flag, Toml("false"),
 MAX_LABELS: Zone "max-labels", Count { min: 1, max: 127 }, Described("no limit"),
     "Names with more labels than this below the zone, and not owned, are NXDOMAIN here and nobody is asked. Leading labels that begin with `_` do not count. For `cluster.local` 4 is right: `hostname.service.namespace.svc` is the longest name that Kubernetes makes, but for SRV names as `_port._proto.service.namespace.svc`. See [search-paths.md](search-paths.md).";
 
+STALE_MAX_AGE: ServeStale "max-age", seconds(0, 7 * 86_400), Toml(r#""1d""#),
+    "How long an answer is kept beyond its TTL, for when no upstream answers; 0 is off.";
+STALE_AFTER: ServeStale "after", Kind::Duration { min: Duration::ZERO, max: Duration::from_secs(4) }, Toml(r#""1800ms""#),
+    "How long a client waits for upstreams before it gets the stale answer. Asking goes on.";
+STALE_TTL: ServeStale "ttl", seconds(1, 3600), Toml(r#""30s""#),
+    "The TTL that stale records are given with, in whole seconds.";
+
 PATTERN: Match "pattern", Text("a regular expression"), Required,
     "Searched in the name, which is in lower case and without its final dot. Anchor it with `^` and `$`. In file order, after `records`.";
 ANSWER: Match "answer", Texts("templates"), Described("`rcode`"),
@@ -233,10 +255,11 @@ pub(super) const LATER: &[(Section, &[&str])] = &[
     (Section::Server, &["tls", "lameduck", "in-flight"]),
     (Section::Interface, &["name", "addresses"]),
     (Section::Admin, &["families", "control"]),
-    (Section::Cache, &["persist", "prefetch", "negative-share"]),
+    (Section::Cache, &["persist"]),
     (Section::Log, &["queries", "dnstap", "sample-rate"]),
     (Section::Upstream, &["source-port", "case-randomization", "bootstrap"]),
-    (Section::Zone, &["serve-stale", "in-flight"]),
+    (Section::Zone, &["in-flight"]),
+    (Section::ServeStale, &[]),
     (Section::Match, &[]),
 ];
 

@@ -95,6 +95,10 @@ pub struct Admin {
 pub struct Cache {
     /// A hard ceiling in bytes for all that is kept, the workers' fronts included.
     pub max_bytes: u64,
+    /// What part of it denials may take, in percent.
+    pub negative_share: u8,
+    /// Whether hot answers are asked for anew before they run out.
+    pub prefetch: bool,
 }
 
 /// `[log]`.
@@ -216,6 +220,18 @@ pub struct Forward {
     pub nxdomain_cut: bool,
     /// Names with more labels below the zone do not exist.
     pub max_labels: Option<usize>,
+    pub stale: ServeStale,
+}
+
+/// What becomes of answers that have run out while no upstream answers (RFC 8767).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServeStale {
+    /// How long an answer is kept beyond its TTL; zero is off.
+    pub max_age: Duration,
+    /// How long a client waits for upstreams before it gets the stale answer.
+    pub after: Duration,
+    /// The TTL of stale records, in seconds; never zero (RFC 8767, section 4).
+    pub ttl: u32,
 }
 
 /// What makes the next group be asked.

@@ -52,14 +52,18 @@ impl<'a> Table<'a> {
 
     /// Seconds; like [`Self::duration`].
     pub(super) fn ttl(&self, key: &Key, report: &mut Report<'_>) -> Option<At<u32>> {
-        let Kind::Ttl { max } = key.kind else { return None };
+        let (min, max) = match key.kind {
+            Kind::Ttl { max } => (0, max),
+            Kind::Duration { min, max } => (min.as_secs(), u32::try_from(max.as_secs()).unwrap_or(u32::MAX)),
+            _ => return None,
+        };
         self.read(key, report, |value| {
             let ttl = duration(value)?;
             if ttl.subsec_nanos() != 0 {
                 let problem = format!("a TTL of {} is no whole number of seconds", quantity::duration_text(ttl));
                 return Err(Message::new(problem, r#"write whole seconds, as 30 or "1h""#));
             }
-            let seconds = in_range(ttl.as_secs(), 0, u64::from(max), |n: u64| n.to_string())?;
+            let seconds = in_range(ttl.as_secs(), min, u64::from(max), |n: u64| n.to_string())?;
             Ok(u32::try_from(seconds).unwrap_or(max))
         })
     }
@@ -145,6 +149,23 @@ impl<'a> Table<'a> {
         tables
     }
 
+    /// The table under this name within another: `name = { … }`, or a section of its own.
+    pub(super) fn inner(
+        entries: &'a DeTable<'a>,
+        section: Section,
+        report: &mut Report<'_>,
+    ) -> Option<(&'a DeTable<'a>, Range<usize>)> {
+        let name = section.path().rsplit('.').next().unwrap_or_default();
+        let value = entries.get(name)?;
+        let table = value.get_ref().as_table();
+        if table.is_none() {
+            let keys: Vec<String> = section.keys().map(example).collect();
+            let remedy = format!("write {name} = {{ {} }}, or some of that", keys.join(", "));
+            report.error(value.span().start, section.path(), Message::new("must be a table", remedy));
+        }
+        Some((table?, value.span()))
+    }
+
     fn read<T>(
         &self,
         key: &Key,
@@ -163,6 +184,14 @@ impl<'a> Table<'a> {
         let Preset::Toml(default) = key.preset else { return None };
         let value = convert(DeValue::parse(default).ok()?.get_ref()).ok()?;
         Some(At { value, span: self.span.clone(), given: false })
+    }
+}
+
+/// A key with its default.
+fn example(key: &'static Key) -> String {
+    match key.preset {
+        Preset::Toml(text) => format!("{} = {text}", key.name),
+        Preset::Required | Preset::Described(_) => key.name.to_owned(),
     }
 }
 

@@ -46,14 +46,16 @@ pub fn tables(
         config.upstreams.iter().map(|upstream| group(upstream, nameservers, &mut known, registry)).collect();
     let plan = |zone: &config::Zone| {
         let forward = zone.forward.as_ref()?;
-        Some(Plan {
+        Some(Arc::new(Plan {
             identity: identity(zone, forward, &groups),
             zone: zone.name.clone(),
             groups: forward.groups.iter().filter_map(|&index| groups.get(index).cloned()).collect(),
             next_on: forward.next_on,
             ttl: forward.ttl,
+            stale: forward.stale,
+            prefetch: config.cache.prefetch,
             nxdomain_cut: forward.nxdomain_cut,
-        })
+        }))
     };
     Ok(Tables {
         generation,
@@ -84,6 +86,7 @@ pub(super) fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("admin.listen", old.admin.listen != new.admin.listen),
         ("admin.metrics-listen", old.admin.metrics_listen != new.admin.metrics_listen),
         ("cache.max-bytes", old.cache.max_bytes != new.cache.max_bytes),
+        ("cache.negative-share", old.cache.negative_share != new.cache.negative_share),
         ("log.format", old.log.format != new.log.format),
         ("log.level", old.log.level != new.log.level),
     ];

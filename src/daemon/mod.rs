@@ -101,7 +101,7 @@ impl Daemon {
             build::tables(&config, &nameservers, None, 1, &registry, ready.clone()).map_err(StartError::Unfit)?;
         let tables = Arc::new(ArcSwap::from_pointee(tables));
         let fronts = config.cache.max_bytes / FRONTS_SHARE;
-        let (store, _) = Store::start(config.cache.max_bytes - fronts)?;
+        let (store, _) = Store::start(config.cache.max_bytes - fronts, config.cache.negative_share)?;
         let shared =
             Arc::new(Shared { store, failures: Failures::default(), in_flight: Arc::new(InFlight::default()) });
         let connections = Arc::new(Semaphore::new(server.tcp_connections));

@@ -9,7 +9,7 @@ use super::{Moment, Query, Question, RecordType, StoredAnswer};
 
 /// Joins the answers to each step's question into one answer to the first question: the chain in
 /// walk order, then whatever the last step has to say. TTLs are those of `now`; they count down
-/// from there if `ageing`, and stand still otherwise.
+/// from there if `ageing`, and stand still otherwise. An extended error is that of the last step.
 ///
 /// # Errors
 /// [`Malformed`] when there is no step, or the whole does not fit into a message.
@@ -31,7 +31,8 @@ pub fn join<'a>(
     }
     copy.section(Section::Authority, last_question, last, now)?;
     copy.section(Section::Additional, last_question, last, now)?;
-    Ok(copy.builder.finish(ageing.then_some(now)))
+    let joined = copy.builder.finish(ageing.then_some(now));
+    Ok(StoredAnswer { extended_error: last.extended_error, ..joined })
 }
 
 /// The denial of the name in `ancestor`, for `question` about a name below it (RFC 8020): the same

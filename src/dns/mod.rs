@@ -22,6 +22,7 @@ pub mod rdata_text;
 pub mod record;
 pub mod record_type;
 pub mod response;
+mod stale;
 pub mod stored_answer;
 pub mod stream_query;
 pub mod zone_text;

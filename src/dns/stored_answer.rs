@@ -92,6 +92,18 @@ impl StoredAnswer {
         self.counts[Section::Answer as usize] > 0
     }
 
+    /// Whether it says that there is nothing: NXDOMAIN or NODATA, behind a CNAME too. Of a reply only
+    /// denials keep their SOA.
+    pub fn is_denial(&self) -> bool {
+        let answers = usize::from(self.counts[Section::Answer as usize]);
+        let authorities = answers..answers + usize::from(self.counts[Section::Authority as usize]);
+        let is_soa = |&ttl_at: &u16| {
+            let type_at = usize::from(ttl_at) - 4;
+            self.body[type_at..type_at + 2] == RecordType::SOA.code().to_be_bytes()
+        };
+        self.rcode == Rcode::NXDOMAIN || answers == 0 || self.ttls[authorities].iter().any(is_soa)
+    }
+
     /// NOERROR without an answer of the type asked for is told from data by the caller; this is
     /// the INFO-CODE that goes to clients with EDNS.
     pub fn extended_error(&self) -> Option<u16> {

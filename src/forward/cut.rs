@@ -5,6 +5,7 @@
 //! identity, so that a denial never reaches into another zone.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::cache::{Cached, KeyBuffer};
 use crate::dns::chain::inherit;
@@ -27,9 +28,12 @@ impl Forwarder {
         }
         let key = KeyBuffer::new(plan.identity, &question.denial(question.name())).to_key();
         // Found there until the cache has it; of whoever else was as fast, the denial is as good.
-        if let Joined::First(lead) = self.shared.in_flight.join(&key, self.clock.now()) {
+        let now = self.clock.now();
+        if let Joined::First(lead) = self.shared.in_flight.join(&key, now) {
             let record = lead.finish(forwarded);
-            self.shared.store.put(key, cached.clone(), Box::new(record));
+            // Nobody is given this one when it has run out.
+            let cached = Cached::new(Arc::clone(answer), now, cached.expires.since(now), Duration::ZERO);
+            self.shared.store.put(key, cached, Box::new(record));
         }
     }
 
@@ -44,7 +48,8 @@ impl Forwarder {
             let key = KeyBuffer::new(plan.identity, &denied);
             // In this order: what leaves the one is in the other before.
             let found = self.shared.in_flight.answered(key.as_bytes(), now).or_else(|| {
-                let Cached { answer, expires, .. } = self.shared.store.get(key.as_bytes(), now)?;
+                let Cached { answer, expires, .. } =
+                    self.shared.store.get(key.as_bytes()).filter(|cached| cached.holds(now))?;
                 Some(Forwarded { answer, expires: Some(expires), source: Source::Cache })
             })?;
             Some((denied, found))

@@ -75,9 +75,24 @@ impl InFlight {
             // Nobody, or an answer that ran out before it reached the cache.
             _ => {}
         }
+        Joined::First(self.begin(&mut shard, key))
+    }
+
+    /// The right to ask, unless somebody asks or has just been answered.
+    pub(super) fn lead(self: &Arc<Self>, key: &Key, now: Moment) -> Option<Lead> {
+        let mut shard = self.shard(key);
+        let is_free = match shard.get(key).map(|entry| &entry.state) {
+            Some(State::Asked(_)) => false,
+            Some(State::Answered(forwarded)) => forwarded.expires.is_some_and(|expires| expires <= now),
+            None => true,
+        };
+        is_free.then(|| self.begin(&mut shard, key))
+    }
+
+    fn begin(self: &Arc<Self>, shard: &mut HashMap<Key, Entry, RandomState>, key: &Key) -> Lead {
         let number = self.askings.fetch_add(1, Relaxed);
         shard.insert(key.clone(), Entry { number, state: State::Asked(Vec::new()) });
-        Joined::First(Lead { record: Record { in_flight: Arc::clone(self), key: key.clone(), number } })
+        Lead { record: Record { in_flight: Arc::clone(self), key: key.clone(), number } }
     }
 
     /// An answer that is on its way into the cache under this key.
@@ -164,10 +179,13 @@ mod tests {
         let Joined::First(lead) = in_flight.join(&key, NOW) else { panic!("nobody was first") };
         let Joined::Behind(mut result) = in_flight.join(&key, NOW) else { panic!("asked twice") };
         assert!(matches!(in_flight.join(&b"other"[..].into(), NOW), Joined::First(_)));
+        assert!(in_flight.lead(&key, NOW).is_none());
         let record = lead.finish(&forwarded());
         assert!(result.try_recv().is_ok());
         assert!(matches!(in_flight.join(&key, NOW), Joined::Known(_)));
+        assert!(in_flight.lead(&key, NOW).is_none());
         drop(record);
+        assert!(in_flight.lead(&key, NOW).is_some());
         assert!(matches!(in_flight.join(&key, NOW), Joined::First(_)));
     }
 

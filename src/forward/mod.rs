@@ -5,7 +5,9 @@ mod asking;
 mod cut;
 mod decision;
 mod in_flight;
+mod refresh;
 mod round;
+mod stale;
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -15,7 +17,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::cache::{Cached, Failures, Key, KeyBuffer, Store};
 use crate::clock::Clock;
-use crate::config::NextOn;
+use crate::config::{NextOn, ServeStale};
 use crate::dns::kept::Kept;
 use crate::dns::{Moment, Name, Question, StoredAnswer, TtlRules};
 use crate::metrics::Source;
@@ -23,7 +25,7 @@ use crate::upstream::{Exchange, Group};
 
 use decision::{Failed, Tally};
 pub use in_flight::InFlight;
-use in_flight::Joined;
+use in_flight::{Joined, Lead};
 
 /// The time for one question in all: under the five seconds after which glibc gives up.
 pub const BUDGET: Duration = Duration::from_millis(4500);
@@ -38,6 +40,10 @@ pub struct Plan {
     pub groups: Vec<Arc<Group>>,
     pub next_on: NextOn,
     pub ttl: TtlRules,
+    /// Not part of the identity: it says what is done with an answer, not which one it is.
+    pub stale: ServeStale,
+    /// Whether hot answers are asked for anew before they run out. Not part of the identity, either.
+    pub prefetch: bool,
     /// Whether an NXDOMAIN answers for all below its name (RFC 8020).
     pub nxdomain_cut: bool,
 }
@@ -63,11 +69,13 @@ pub struct Forwarder {
     exchange: Rc<dyn Exchange>,
     shared: Arc<Shared>,
     clock: Clock,
+    /// Held by each question that is asked with no client waiting.
+    background: Rc<()>,
 }
 
 impl Forwarder {
     pub fn new(exchange: Rc<dyn Exchange>, shared: Arc<Shared>, clock: Clock) -> Self {
-        Self { exchange, shared, clock }
+        Self { exchange, shared, clock, background: Rc::default() }
     }
 
     /// The moment by this worker's clock.
@@ -76,56 +84,91 @@ impl Forwarder {
     }
 
     /// What is known without asking: a cached answer, else a denial that covers the question, else a
-    /// failure of the last seconds.
-    pub fn recall(&self, plan: &Plan, question: &Question, now: Moment) -> Option<Forwarded> {
+    /// failure of the last seconds, instead of which a stale answer is given if there is one.
+    pub fn recall(self: &Rc<Self>, plan: &Arc<Plan>, question: &Question, now: Moment) -> Option<Forwarded> {
         let key = KeyBuffer::new(plan.identity, question);
-        if let Some(cached) = self.shared.store.get(key.as_bytes(), now) {
-            return Some(Forwarded { answer: cached.answer, expires: Some(cached.expires), source: Source::Cache });
+        let cached = self.shared.store.get(key.as_bytes());
+        self.known(plan, question, key.as_bytes(), cached.as_ref(), now)
+    }
+
+    fn known(
+        self: &Rc<Self>,
+        plan: &Arc<Plan>,
+        question: &Question,
+        key: &[u8],
+        cached: Option<&Cached>,
+        now: Moment,
+    ) -> Option<Forwarded> {
+        if let Some(cached) = cached.filter(|cached| cached.holds(now)) {
+            self.note(plan, question, key, cached, 1, now);
+            let (answer, expires) = (Arc::clone(&cached.answer), Some(cached.expires));
+            return Some(Forwarded { answer, expires, source: Source::Cache });
         }
         if let Some(denied) = self.cut(plan, question, now) {
             return Some(denied);
         }
-        let answer = self.shared.failures.get(key.as_bytes(), now)?;
-        Some(Forwarded { answer, expires: None, source: Source::Failure })
+        let answer = self.shared.failures.get(key, now)?;
+        let stale = cached.filter(|cached| plan.gives_stale(cached, now));
+        let failure = || Forwarded { answer, expires: None, source: Source::Failure };
+        Some(stale.map_or_else(failure, |cached| plan.stale(cached)))
     }
 
-    /// Lets the store know that a question is being asked often.
-    pub fn touch(&self, plan: &Plan, question: &Question, now: Moment) {
-        let _ = self.shared.store.get(KeyBuffer::new(plan.identity, question).as_bytes(), now);
-    }
-
-    /// Asks upstream, or waits for whoever is asking the same already. Takes [`BUDGET`] at most,
-    /// and always ends with something to tell the client.
-    pub async fn answer(&self, plan: &Plan, question: &Question) -> Forwarded {
+    /// Finds the answer: asks upstream, or waits for whoever is asking the same already. Takes
+    /// [`BUDGET`] at most, and always ends with something to tell the client.
+    pub async fn answer(self: &Rc<Self>, plan: &Arc<Plan>, question: &Question) -> Forwarded {
         let key = KeyBuffer::new(plan.identity, question).to_key();
-        match self.shared.in_flight.join(&key, self.clock.now()) {
+        let now = self.clock.now();
+        let cached = self.shared.store.get(&key);
+        if let Some(known) = self.known(plan, question, &key, cached.as_ref(), now) {
+            return known;
+        }
+        let stale = cached.filter(|cached| plan.gives_stale(cached, now));
+        let patience = self.patience(plan, &key, stale.is_some(), now);
+        let forwarded = match self.shared.in_flight.join(&key, now) {
             // On its way to the cache, and as good as found there.
             Joined::Known(known) if known.source == Source::Forward => Forwarded { source: Source::Cache, ..known },
             Joined::Known(known) => known,
-            Joined::Behind(result) => match timeout(BUDGET, result).await {
-                Ok(Ok(forwarded)) => forwarded,
-                Ok(Err(_)) | Err(_) => decision::leader_lost(),
-            },
-            Joined::First(lead) => {
-                // The answer may have come between the caller's look and this one's.
-                let forwarded = match self.recall(plan, question, self.clock.now()) {
-                    Some(known) => known,
-                    None => self.ask(plan, question, &key).await,
-                };
-                let fresh = forwarded.source == Source::Forward;
-                let record = lead.finish(&forwarded);
-                match forwarded.expires {
-                    Some(expires) if fresh => {
-                        let now = self.clock.now();
-                        let cached = Cached::new(Arc::clone(&forwarded.answer), now, expires.since(now));
-                        self.keep_cut(plan, question, &forwarded, &cached);
-                        self.shared.store.put(key, cached, Box::new(record));
-                    }
-                    _ => drop(record),
+            Joined::Behind(result) => heard(timeout(patience, result).await),
+            Joined::First(lead) => match self.recall(plan, question, now) {
+                // It came between the look above and this one.
+                Some(known) => {
+                    drop(lead.finish(&known));
+                    known
                 }
-                forwarded
+                None if stale.is_none() => self.lead(plan, question, key, lead).await,
+                None => match self.lead_in_background(plan, question, key, lead) {
+                    Some(asking) => heard(timeout(patience, asking).await),
+                    None => decision::leader_lost(),
+                },
+            },
+        };
+        match stale {
+            Some(cached) if forwarded.source == Source::Failure => plan.stale(&cached),
+            _ => forwarded,
+        }
+    }
+
+    /// Asks, tells everybody behind, and hands the answer to the cache.
+    async fn lead(&self, plan: &Plan, question: &Question, key: Key, lead: Lead) -> Forwarded {
+        let forwarded = self.ask(plan, question, &key).await;
+        let record = lead.finish(&forwarded);
+        match (forwarded.expires, forwarded.source) {
+            (Some(expires), _) => {
+                let now = self.clock.now();
+                let lifetime = expires.since(now);
+                let cached = Cached::new(Arc::clone(&forwarded.answer), now, lifetime, plan.stale.max_age);
+                self.keep_cut(plan, question, &forwarded, &cached);
+                self.shared.store.put(key, cached, Box::new(record));
+            }
+            (None, source) => {
+                drop(record);
+                // This is for one use, and what was kept is not true any more.
+                if source == Source::Forward && self.shared.store.get(&key).is_some() {
+                    self.shared.store.remove(key, Box::new(()));
+                }
             }
         }
+        forwarded
     }
 
     async fn ask(&self, plan: &Plan, question: &Question, key: &Key) -> Forwarded {
@@ -158,5 +201,13 @@ impl Forwarder {
                 Forwarded { answer, expires: None, source: Source::Failure }
             }
         }
+    }
+}
+
+/// What came of waiting for somebody who asks.
+fn heard<E, T>(result: Result<Result<Forwarded, E>, T>) -> Forwarded {
+    match result {
+        Ok(Ok(forwarded)) => forwarded,
+        Ok(Err(_)) | Err(_) => decision::leader_lost(),
     }
 }

@@ -32,6 +32,7 @@ use resolve::{Hold, Resolved, resolve};
 pub use tables::Tables;
 use waiting::Room;
 pub use waiting::Waiting;
+use walk::{End, walk};
 use writer::{Asked, Writer};
 
 /// Who asks, and how.
@@ -112,8 +113,8 @@ impl Handler {
             return self.writer.turn_away(&asked, reason, answer, reply);
         }
         if let Found::Hit { memory, touch } = self.front.find(question, tables.generation, now) {
-            if let Some(plan) = tables.forwarding[memory.zone].as_ref().filter(|_| touch) {
-                self.forwarder.touch(plan, question, now);
+            if touch > 0 {
+                tell(&self.forwarder, tables, question, memory, touch, now);
             }
             let series = &tables.series[memory.zone];
             return Handled::Replied(self.writer.reply(&asked, series, &memory.answer, memory.source, now, reply));
@@ -127,8 +128,15 @@ impl Handler {
         let Some(resolved) = own_or_known(&self.gate, &self.forwarder, &query, tables, zone, now) else {
             let (tables, forwarder) = (Arc::clone(tables), Rc::clone(&self.forwarder));
             let Some(place) = self.waiting.place() else {
-                self.writer.series.overflowed();
-                let Resolved { answer, source, .. } = Resolved::overflow();
+                let plan = tables.forwarding[zone].as_ref();
+                let stale = plan.and_then(|plan| forwarder.recall_stale(plan, question, now));
+                let Resolved { answer, source, .. } = stale.map_or_else(
+                    || {
+                        self.writer.series.overflowed();
+                        Resolved::overflow()
+                    },
+                    Resolved::from,
+                );
                 let series = &tables.series[zone];
                 return Handled::Replied(self.writer.reply(&asked, series, &answer, source, now, reply));
             };
@@ -177,7 +185,7 @@ impl Handler {
 /// What the zone owns, or what was learned lately; `None` when somebody has to be asked.
 fn own_or_known(
     gate: &Gate,
-    forwarder: &Forwarder,
+    forwarder: &Rc<Forwarder>,
     query: &Query<'_>,
     tables: &Tables,
     zone: usize,
@@ -199,6 +207,21 @@ fn own_or_known(
                 None => None,
             }
         }
+    }
+}
+
+/// Tells of hits in the front whoever can refresh the answer: of an alias out of local data, that of
+/// what it leads to.
+fn tell(forwarder: &Rc<Forwarder>, tables: &Tables, question: &Question, memory: &Memory, hits: u32, now: Moment) {
+    let plan = |zone: usize| tables.forwarding[zone].as_ref();
+    if memory.source == Source::Cache {
+        if let Some(plan) = plan(memory.zone) {
+            forwarder.touch(plan, question, hits, now);
+        }
+    } else if let (_, End::Elsewhere { question, zone }) = walk(&tables.zones, question)
+        && let Some(plan) = plan(zone)
+    {
+        forwarder.touch(plan, &question, hits, now);
     }
 }
 

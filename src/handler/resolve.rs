@@ -1,6 +1,7 @@
 //! Questions that could not be answered in the packet's own call: upstream is asked, and CNAMEs
 //! out of local data are followed through this server.
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -64,7 +65,7 @@ impl Resolved {
 /// the alias alone.
 pub(super) async fn resolve(
     tables: &Tables,
-    forwarder: &Forwarder,
+    forwarder: &Rc<Forwarder>,
     question: &Question,
     recursion_desired: bool,
 ) -> Resolved {
@@ -77,12 +78,12 @@ pub(super) async fn resolve(
         }
         End::Elsewhere { question, zone } => {
             let Some(plan) = &tables.forwarding[zone] else { return Resolved::failure() };
-            let forwarded = match forwarder.recall(plan, &question, forwarder.now()) {
-                Some(known) => known,
-                None if !recursion_desired => {
-                    return Resolved { hold: Hold::Never, ..finish(&aliases, None, forwarder.now()) };
-                }
-                None => forwarder.answer(plan, &question).await,
+            let forwarded = match recursion_desired {
+                true => forwarder.answer(plan, &question).await,
+                false => match forwarder.recall(plan, &question, forwarder.now()) {
+                    Some(known) => known,
+                    None => return Resolved { hold: Hold::Never, ..finish(&aliases, None, forwarder.now()) },
+                },
             };
             (question, forwarded.into())
         }
@@ -95,7 +96,8 @@ fn finish(aliases: &[Alias], end: Option<(Question, Resolved)>, now: Moment) -> 
     let Some(first) = aliases.first() else {
         return end.map_or_else(Resolved::failure, |(_, resolved)| resolved);
     };
-    let source = first.source.into();
+    let stale = end.as_ref().is_some_and(|(_, resolved)| resolved.source == Source::Stale);
+    let source = if stale { Source::Stale } else { first.source.into() };
     let end = match end {
         Some((_, resolved)) if resolved.source == Source::Failure => return resolved,
         other => other,

@@ -17,7 +17,7 @@ pub struct Tables {
     pub generation: u64,
     pub zones: ZoneTable,
     /// How each zone forwards; `None` for zones that are wholly ours. Indexed like `zones`.
-    pub forwarding: Vec<Option<Plan>>,
+    pub forwarding: Vec<Option<Arc<Plan>>>,
     /// Indexed like `zones`.
     pub series: Vec<Arc<ZoneSeries>>,
     pub allow: Vec<Prefix>,

@@ -17,6 +17,8 @@ pub enum Source {
     Forward,
     /// Made here because no upstream gave an answer.
     Failure,
+    /// The cache, past its time, because no upstream gave an answer (RFC 8767).
+    Stale,
 }
 
 /// One answered question.
@@ -40,7 +42,7 @@ macro_rules! label_values {
 
 label_values!(TYPES, TYPE_LABELS: "A", "AAAA", "CNAME", "HTTPS", "MX", "NS", "PTR", "SOA", "SRV", "SVCB", "TXT", "other");
 label_values!(RCODES, RCODE_LABELS: "NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED", "other");
-label_values!(SOURCES, SOURCE_LABELS: "local", "pattern", "cache", "forward", "failure");
+label_values!(SOURCES, SOURCE_LABELS: "local", "pattern", "cache", "forward", "failure", "stale");
 label_values!(PROTOCOLS, PROTOCOL_LABELS: "udp", "tcp");
 
 impl Outcome {

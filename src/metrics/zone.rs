@@ -38,7 +38,7 @@ impl ZoneSeries {
         let Some(block) = self.workers.get(worker) else { return };
         block.requests[protocol_index(outcome.protocol)][outcome.type_index()].add(1);
         block.responses[outcome.source_index()][rcode_index(outcome.rcode)].add(1);
-        if matches!(outcome.source, Source::Forward | Source::Failure) {
+        if matches!(outcome.source, Source::Forward | Source::Failure | Source::Stale) {
             block.cache_misses.add(1);
         }
         block.duration.record(outcome.elapsed);

@@ -1,11 +1,13 @@
 //! Zones asked as a client would, their answers read by hickory.
 
+use std::time::Duration;
+
 use hickory_proto::op::{Message, MessageType};
 use hickory_proto::rr::{RData, RecordType as HickoryType};
 use regex::bytes::RegexBuilder;
 
 use super::*;
-use crate::config::{NextOn, Pattern, Piece, Reaction, Template};
+use crate::config::{NextOn, Pattern, Piece, Reaction, ServeStale, Template};
 use crate::dns::response::{Terms, write_answer};
 use crate::dns::zone_text::{self, parse_record};
 use crate::dns::{Moment, Query, Question, TtlRules};
@@ -16,8 +18,9 @@ pub(super) fn name(text: &str) -> Name {
 
 pub(super) fn forward() -> Option<Forward> {
     let next_on = NextOn { nxdomain: false, nodata: false, servfail: true, refused: true, timeout: true };
+    let stale = ServeStale { max_age: Duration::ZERO, after: Duration::ZERO, ttl: 30 };
     let ttl = TtlRules { min: 0, max: 86_400, negative_max: 3600 };
-    Some(Forward { groups: vec![0], next_on, ttl, except: Vec::new(), nxdomain_cut: false, max_labels: None })
+    Some(Forward { groups: vec![0], next_on, ttl, except: Vec::new(), nxdomain_cut: false, max_labels: None, stale })
 }
 
 /// A zone owned whole, with TTL 30.

@@ -179,3 +179,31 @@ fn identical_questions_in_flight_are_one_whoever_asks() {
         });
     }
 }
+
+#[test]
+fn a_flood_of_names_that_do_not_exist_pushes_out_none_that_do() {
+    play(|| async {
+        let world = World::with_store(FORWARD, 2, 1 << 20);
+        world.script(|_, question| match question.starts_with("there-") {
+            true => Act::data(&question.replace(" A", " 300 A 192.0.2.1")),
+            false => Act::nxdomain(SOA),
+        });
+        for number in 0..500 {
+            world.ask(&format!("there-{number}.example. A")).await;
+        }
+        for number in 0..3000 {
+            world.ask(&format!("flood-{number}.example. A")).await;
+            if number % 500 == 0 {
+                world.settle();
+            }
+        }
+        world.settle();
+        world.asked();
+        for number in 0..500 {
+            // The other worker has nothing of its own.
+            let asked = packet(&format!("there-{number}.example. A"));
+            assert_eq!(world.ask_worker(1, &asked).await.unwrap().data(), ["192.0.2.1"]);
+        }
+        assert_eq!(world.asked_count(), 0);
+    });
+}

@@ -196,6 +196,7 @@ pub(crate) struct World {
     pub(crate) registry: Arc<Registry>,
     tables: Arc<ArcSwap<Tables>>,
     workers: Vec<RefCell<Handler>>,
+    shared: Arc<Shared>,
     clock: Clock,
     generation: Cell<u64>,
     /// The name of the readiness check.
@@ -208,12 +209,17 @@ impl World {
     }
 
     pub(crate) fn with_workers(toml: &str, count: usize) -> Self {
+        Self::with_store(toml, count, 1 << 24)
+    }
+
+    /// With a cache of so many bytes.
+    pub(crate) fn with_store(toml: &str, count: usize, bytes: u64) -> Self {
         let clock = Clock::start();
         let registry = Arc::new(Registry::new(count));
         let tables = Self::tables(toml, None, 1, &registry);
         let ready = tables.ready.clone();
         let tables = Arc::new(ArcSwap::from_pointee(tables));
-        let (store, _) = Store::start(1 << 24).unwrap();
+        let (store, _) = Store::start(bytes, 20).unwrap();
         let in_flight = Arc::new(InFlight::default());
         let shared = Arc::new(Shared { store, failures: Failures::default(), in_flight });
         let upstreams = Rc::new(Upstreams::default());
@@ -228,7 +234,7 @@ impl World {
             RefCell::new(Handler::new(index, Arc::clone(&tables), Front::new(1 << 20), forwarder, series, clock))
         };
         let workers = (0..count).map(worker).collect();
-        Self { upstreams, registry, tables, workers, clock, generation: Cell::new(1), ready }
+        Self { upstreams, registry, tables, workers, shared, clock, generation: Cell::new(1), ready }
     }
 
     fn tables(toml: &str, previous: Option<&Tables>, generation: u64, registry: &Registry) -> Tables {
@@ -334,6 +340,13 @@ impl World {
             Handled::Replied(length) => length,
             _ => panic!("no hit"),
         }
+    }
+
+    /// Waits for the thread that writes to the cache to have written all that it was handed.
+    pub(crate) fn settle(&self) {
+        let (held, released) = std::sync::mpsc::channel::<()>();
+        self.shared.store.remove(b"nobody asks this"[..].into(), Box::new(held));
+        assert!(released.recv().is_err());
     }
 
     /// The value of one series, by the line that names it.

@@ -90,6 +90,9 @@ fn a_zone_owns_what_entries_and_files_say() {
     assert_eq!((zone.patterns[0].ttl, zone.patterns[1].ttl), (30, 5));
     let forward = config.zones[1].forward.as_ref().unwrap();
     assert_eq!((forward.ttl.min, forward.ttl.max, forward.ttl.negative_max), (1, 3600, 5));
+    assert_eq!(forward.stale.max_age, Duration::from_secs(86_400));
+    let stale = config.zones[4].forward.as_ref().unwrap().stale;
+    assert_eq!((stale.max_age, stale.after, stale.ttl), (Duration::from_secs(3600), Duration::from_millis(400), 10));
     assert_eq!(config.zones[1].other_types, OtherTypes::Forward);
     assert!(forward.next_on.servfail && forward.next_on.timeout && !forward.next_on.nxdomain);
 }
@@ -100,7 +103,7 @@ fn what_is_not_said_is_the_default() {
     assert!((1..=4).contains(&config.server.workers));
     assert_eq!(config.server.allow.len(), 9);
     assert_eq!((config.server.tcp_connections, config.server.tcp_idle), (1024, Duration::from_secs(10)));
-    assert_eq!((config.admin.listen, config.cache.max_bytes), (None, 64 << 20));
+    assert_eq!((config.admin.listen, config.cache.max_bytes, config.cache.negative_share), (None, 64 << 20, 20));
 }
 
 #[test]

@@ -87,6 +87,10 @@ const CASES: &[(&str, &str)] = &[
         "[[zone]]\nname = 'a'\nrecords = ['a A 10.0.0.1']\nother-types = 'forward'\nnext-on = ['NXDOMAIN']\nmin-ttl = 1\nmax-ttl = 2\nnegative-max-ttl = 1\nexcept = ['b.a']\nnxdomain-cut = true\nmax-labels = 4\n",
     ),
     (
+        "serve-stale",
+        "[[zone]]\nname = '.'\nforward = ['10.0.0.1']\nserve-stale = { max-age = '8d', after = '5s', ttl = 0, older = 1 }\n[[zone]]\nname = 'a'\nforward = ['10.0.0.1']\nserve-stale = false\n[[zone]]\nname = 'b'\nrecords = ['a A 10.0.0.1']\nserve-stale = { max-age = 0 }\n",
+    ),
+    (
         "except",
         "[[zone]]\nname = 'a'\nforward = ['10.0.0.1']\nrecords = ['x.y A 10.0.0.1']\nexcept = ['*.b.a', 'a', 'b.c', 'y.a', 'x.y.a', 'z.d.a']\n[[zone]]\nname = 'd.a'\nforward = ['10.0.0.1']\n",
     ),

@@ -45,7 +45,11 @@ fn every_default_is_read_as_it_is_documented() {
                 Section::Zone => "name = '.'\nforward = ['10.0.0.2', '10.0.0.3']",
                 _ => "",
             };
-            let section = format!("{head}{}{tail}\n{others}\n{} = {text}\n", key.section.path(), key.name);
+            let outer = match key.section {
+                Section::ServeStale => "[[zone]]\nname = '.'\nforward = ['10.0.0.2']\n",
+                _ => "",
+            };
+            let section = format!("{outer}{head}{}{tail}\n{others}\n{} = {text}\n", key.section.path(), key.name);
             let server = if key.section == Section::Server { "" } else { "[server]\nlisten = ['127.0.0.1']\n" };
             let loaded = load::parse("a.toml".as_ref(), &format!("{section}{server}"));
             assert!(loaded.is_ok(), "{}: {}", key.path(), loaded.unwrap_err());
@@ -82,6 +86,9 @@ fn introduction(section: Section) -> &'static str {
         Section::Upstream => "Servers that know the same, under a name.",
         Section::Zone => {
             "A suffix, and how the names below it are answered. Without `forward` every name of the zone is answered here, and what is not there is NXDOMAIN; with `forward` only the names that are there are."
+        }
+        Section::ServeStale => {
+            "Answers that have run out, for when no upstream answers (RFC 8767): within its `[[zone]]`, as `serve-stale = { max-age = \"1h\" }`. It is on unless said; what is not said is the default."
         }
         Section::Match => "A regex wildcard, below its `[[zone]]`.",
     }

@@ -36,7 +36,11 @@ pub(super) fn validate(file: &File, directory: &Path, report: &mut Report<'_>) -
     Config {
         server,
         admin,
-        cache: Cache { max_bytes: file.max_bytes },
+        cache: Cache {
+            max_bytes: file.cache.max_bytes,
+            negative_share: u8::try_from(file.cache.negative_share).unwrap_or_default(),
+            prefetch: file.cache.prefetch,
+        },
         log: log(file),
         upstreams,
         zones: drafts.into_iter().map(|draft| draft.zone).chain(special).collect(),

@@ -12,7 +12,7 @@ use crate::config::file;
 use crate::config::keys;
 use crate::config::table;
 use crate::config::text::At;
-use crate::config::{Forward, NextOn, OtherTypes, Zone};
+use crate::config::{Forward, NextOn, OtherTypes, ServeStale, Zone};
 use crate::dns::{Name, Rcode, TtlRules};
 
 /// A zone, and where the parts of it were said.
@@ -155,9 +155,11 @@ fn forward(said: &file::Zone, upstreams: &mut Upstreams<'_>, report: &mut Report
     }
     let ttl = TtlRules { min: min.value, max: max.value, negative_max: said.negative_max_ttl.value };
     let next_on = next_on(&said.next_on, report);
+    let stale =
+        ServeStale { max_age: said.serve_stale.max_age, after: said.serve_stale.after, ttl: said.serve_stale.ttl };
     let max_labels = said.max_labels.as_ref().and_then(|at| usize::try_from(at.value).ok());
     let nxdomain_cut = said.nxdomain_cut.value;
-    said.forwards.then_some(Forward { groups, next_on, ttl, except: Vec::new(), nxdomain_cut, max_labels })
+    said.forwards.then_some(Forward { groups, next_on, ttl, except: Vec::new(), nxdomain_cut, max_labels, stale })
 }
 
 fn next_on(said: &[At<String>], report: &mut Report<'_>) -> NextOn {
@@ -190,19 +192,20 @@ fn warn_of_keys_without_effect(said: &file::Zone, report: &mut Report<'_>) {
         }
         return;
     }
-    for (key, offset) in [
-        (&keys::NEXT_ON, next_on),
-        (&keys::OTHER_TYPES, given(said.other_types.given, said.other_types.span.start)),
-        (&keys::MIN_TTL, given(said.min_ttl.given, said.min_ttl.span.start)),
-        (&keys::MAX_TTL_KEY, given(said.max_ttl.given, said.max_ttl.span.start)),
-        (&keys::NEGATIVE_MAX_TTL, given(said.negative_max_ttl.given, said.negative_max_ttl.span.start)),
-        (&keys::EXCEPT, said.except.first().filter(|at| at.given).map(|at| at.span.start)),
-        (&keys::NXDOMAIN_CUT, given(said.nxdomain_cut.given, said.nxdomain_cut.span.start)),
-        (&keys::MAX_LABELS, said.max_labels.as_ref().map(|at| at.span.start)),
+    for (path, offset) in [
+        (keys::NEXT_ON.path(), next_on),
+        (keys::OTHER_TYPES.path(), given(said.other_types.given, said.other_types.span.start)),
+        (keys::MIN_TTL.path(), given(said.min_ttl.given, said.min_ttl.span.start)),
+        (keys::MAX_TTL_KEY.path(), given(said.max_ttl.given, said.max_ttl.span.start)),
+        (keys::NEGATIVE_MAX_TTL.path(), given(said.negative_max_ttl.given, said.negative_max_ttl.span.start)),
+        (keys::Section::ServeStale.path().to_owned(), said.serve_stale.said_at),
+        (keys::EXCEPT.path(), said.except.first().filter(|at| at.given).map(|at| at.span.start)),
+        (keys::NXDOMAIN_CUT.path(), given(said.nxdomain_cut.given, said.nxdomain_cut.span.start)),
+        (keys::MAX_LABELS.path(), said.max_labels.as_ref().map(|at| at.span.start)),
     ] {
         if let Some(offset) = offset {
             let message = Message::new("has no effect in a zone without `forward`", "remove it, or add `forward`");
-            report.warning(offset, &key.path(), message);
+            report.warning(offset, &path, message);
         }
     }
     if !said.owns {

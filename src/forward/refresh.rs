@@ -1,0 +1,46 @@
+//! Hot answers are asked for again before they run out, while clients still get them from the cache.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::{Forwarder, Plan};
+use crate::cache::{Cached, KeyBuffer};
+use crate::dns::{Moment, Question};
+
+impl Forwarder {
+    /// Lets the store know that a question was answered from elsewhere so many times more, and asks
+    /// for the answer anew if that is due.
+    pub fn touch(self: &Rc<Self>, plan: &Arc<Plan>, question: &Question, times: u32, now: Moment) {
+        let key = KeyBuffer::new(plan.identity, question);
+        if let Some(cached) = self.shared.store.get(key.as_bytes()) {
+            self.note(plan, question, key.as_bytes(), &cached, times, now);
+        }
+    }
+
+    /// Notes that an answer was found so many times more.
+    pub(super) fn note(
+        self: &Rc<Self>,
+        plan: &Arc<Plan>,
+        question: &Question,
+        key: &[u8],
+        cached: &Cached,
+        times: u32,
+        now: Moment,
+    ) {
+        let hot = cached.found(times);
+        // A refresh that failed is in the table of failures, for a second and then twice as long:
+        // so refreshes are spaced like any other question that fails.
+        if plan.prefetch && hot && cached.is_due(now) && self.shared.failures.get(key, now).is_none() {
+            self.refresh(plan, question, key, now);
+        }
+    }
+
+    fn refresh(self: &Rc<Self>, plan: &Arc<Plan>, question: &Question, key: &[u8], now: Moment) {
+        let Some(lead) = self.shared.in_flight.lead(&key.into(), now) else { return };
+        // Another worker's refresh may have come to its end since the look into the store.
+        let is_due = self.shared.store.get(key).is_some_and(|cached| cached.is_due(now));
+        if is_due && self.lead_in_background(plan, question, key.into(), lead).is_some() {
+            self.shared.store.counts().prefetches.add(1);
+        }
+    }
+}
