@@ -49,5 +49,6 @@ mod tcp;
 mod tls_server;
 mod truth;
 mod truth_once;
+mod types;
 mod wait;
 mod wire;
