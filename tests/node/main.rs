@@ -26,6 +26,7 @@ mod clients;
 mod clusters;
 mod dot;
 mod edns;
+mod every_type;
 mod flood;
 mod harness;
 mod lifecycle;
@@ -49,6 +50,6 @@ mod tcp;
 mod tls_server;
 mod truth;
 mod truth_once;
-mod types;
+
 mod wait;
 mod wire;
