@@ -48,6 +48,7 @@ impl Admin {
         control.cache_bytes.set(float(bytes));
         control.cache_evictions.absolute(store.counts().evictions.value());
         control.cache_prefetches.absolute(store.counts().prefetches.value());
+        control.background_overflows.absolute(store.counts().background_overflows.value());
         control.cache_dropped_writes.absolute(store.counts().dropped_writes.value());
         control.in_flight.set(float(self.shared.in_flight.len() as u64));
         let open = self.max_connections.saturating_sub(self.connections.available_permits());

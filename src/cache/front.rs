@@ -280,8 +280,8 @@ mod tests {
             front.insert(&question(&format!("flood{number}.")), 0, memory(None));
         }
         let kept = hot.iter().filter(|name| hits(&mut front, name, 0, second(2))).count();
-        // Two hot names of one set may push each other out.
-        assert!(kept >= 85, "{kept} of 100 hot names left");
+        // Of two hot names in one set the flood takes one: 1.2 of the hundred on average.
+        assert!(kept >= 90, "{kept} of 100 hot names left");
     }
 
     #[test]

@@ -103,6 +103,8 @@ pub struct Counts {
     pub evictions: Shared,
     /// Answers that were asked for anew before they ran out.
     pub prefetches: Shared,
+    /// Questions that were to be asked with no client waiting, and were not: too many were.
+    pub background_overflows: Shared,
     /// Answers that were not cached because the queue was full.
     pub dropped_writes: Shared,
 }

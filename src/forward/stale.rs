@@ -56,7 +56,12 @@ impl Forwarder {
         lead: Lead,
     ) -> Option<JoinHandle<Forwarded>> {
         // The forwarder itself holds one.
-        let place = (Rc::strong_count(&self.background) <= MOST_IN_BACKGROUND).then(|| Rc::clone(&self.background))?;
+        let Some(place) =
+            (Rc::strong_count(&self.background) <= MOST_IN_BACKGROUND).then(|| Rc::clone(&self.background))
+        else {
+            self.shared.store.counts().background_overflows.add(1);
+            return None;
+        };
         let (forwarder, plan, question) = (Rc::clone(self), Arc::clone(plan), question.clone());
         Some(spawn_local(async move {
             let forwarded = forwarder.lead(&plan, &question, key, lead).await;

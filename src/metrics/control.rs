@@ -12,6 +12,7 @@ pub struct Control {
     pub cache_dropped_writes: Counter,
     /// Answers that were asked for anew before they ran out.
     pub cache_prefetches: Counter,
+    pub background_overflows: Counter,
     pub in_flight: Gauge,
     pub tcp_open: Gauge,
     pub reloads_good: Counter,
@@ -31,6 +32,10 @@ impl Control {
             describe_counter!("zerohop_cache_evictions_total", "Answers that made room for others.");
             describe_counter!("zerohop_cache_dropped_writes_total", "Answers not cached: the queue was full.");
             describe_counter!("zerohop_cache_prefetches_total", "Answers asked for anew before they ran out.");
+            describe_counter!(
+                "zerohop_background_overflows_total",
+                "Questions not asked upstream with no client waiting: too many were."
+            );
             describe_gauge!("zerohop_questions_in_flight", "Questions being asked upstream.");
             describe_gauge!("zerohop_tcp_connections_open", "TCP connections of clients.");
             describe_counter!("zerohop_reloads_total", "Reloads of the configuration, by result.");
@@ -41,6 +46,7 @@ impl Control {
                 cache_evictions: counter!("zerohop_cache_evictions_total"),
                 cache_dropped_writes: counter!("zerohop_cache_dropped_writes_total"),
                 cache_prefetches: counter!("zerohop_cache_prefetches_total"),
+                background_overflows: counter!("zerohop_background_overflows_total"),
                 in_flight: gauge!("zerohop_questions_in_flight"),
                 tcp_open: gauge!("zerohop_tcp_connections_open"),
                 reloads_good: counter!("zerohop_reloads_total", "result" => "success"),

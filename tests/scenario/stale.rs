@@ -1,6 +1,7 @@
 //! Answers that have run out, while upstreams are dead (RFC 8767).
 
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::time::Duration;
 
 use futures_util::future::join;
@@ -331,5 +332,34 @@ fn with_every_server_set_aside_nobody_waits_at_all() {
         let (answer, elapsed) = timed(&world, &names[5]).await;
         assert_eq!((answer.data().len(), answer.extended_error()), (1, Some(3)));
         assert!(elapsed <= millis(2), "{elapsed:?}");
+    });
+}
+
+#[test]
+fn so_many_are_asked_behind_clients_backs_and_the_next_gets_the_stale_answer_at_once() {
+    play(|| async {
+        let world = Rc::new(World::new(FORWARD));
+        world.script(|_, question| Act::data(&format!("{} 5 A 192.0.2.1", question.trim_end_matches(" A"))));
+        let names: Vec<String> = (0..=1024).map(|number| format!("n{number}.example. A")).collect();
+        for name in &names {
+            world.ask(name).await;
+        }
+        world.settle();
+        pass(seconds(6)).await;
+        world.asked();
+        world.script(|_, _| Act::Silence);
+        let mut waiting = tokio::task::JoinSet::new();
+        for name in names.clone().into_iter().take(1024) {
+            let world = Rc::clone(&world);
+            waiting.spawn_local(async move { world.ask(&name).await.data() });
+        }
+        pass(millis(1)).await;
+        assert_eq!(world.asked_count(), 1024);
+        let (answer, took) = timed(&world, &names[1024]).await;
+        assert_eq!((answer.data(), answer.extended_error(), took), (vec!["192.0.2.1".to_owned()], Some(3), seconds(0)));
+        assert_eq!((world.asked_count(), world.shared.store.counts().background_overflows.value()), (0, 1));
+        while let Some(data) = waiting.join_next().await {
+            assert_eq!(data.unwrap(), ["192.0.2.1"]);
+        }
     });
 }

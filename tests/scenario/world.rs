@@ -196,7 +196,7 @@ pub(crate) struct World {
     pub(crate) registry: Arc<Registry>,
     tables: Arc<ArcSwap<Tables>>,
     workers: Vec<RefCell<Handler>>,
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     clock: Clock,
     generation: Cell<u64>,
     /// The name of the readiness check.
