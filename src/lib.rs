@@ -8,6 +8,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod daemon;
+pub mod datagram;
 pub mod dns;
 pub mod forward;
 pub mod handler;

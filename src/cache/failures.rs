@@ -2,7 +2,8 @@
 //! by every client, and never instead of an answer that is there.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use foldhash::fast::RandomState;
@@ -22,6 +23,8 @@ const CAPACITY: usize = 8192;
 #[derive(Debug, Default)]
 pub struct Failures {
     table: Mutex<Table>,
+    /// As many as the table has; nearly always none, and then nobody needs the lock.
+    count: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
@@ -41,21 +44,21 @@ struct Failure {
 impl Failures {
     /// The failure that was the last word on this question, while it counts.
     pub fn get(&self, key: &[u8], now: Moment) -> Option<Arc<StoredAnswer>> {
-        let table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        let table = self.filled()?;
         table.failures.get(key).filter(|failure| now < failure.until).map(|failure| Arc::clone(&failure.answer))
     }
 
     /// Whether the last that was heard of this question is a failure: one that counts, or has not
     /// counted for so short a time that another one now would be of the same trouble.
     pub fn had(&self, key: &[u8], now: Moment) -> bool {
-        let table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(table) = self.filled() else { return false };
         table.failures.get(key).is_some_and(|failure| failure.is_recent(now))
     }
 
     /// Remembers a failure: one second, and twice as long as the last time if it is the same
     /// question again soon after.
     pub fn put(&self, key: Key, answer: Arc<StoredAnswer>, now: Moment) {
-        let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut table = self.lock();
         if !table.make_room(now) {
             return;
         }
@@ -64,16 +67,30 @@ impl Failures {
             _ => FIRST,
         };
         table.failures.insert(key, Failure { answer, until: now + delay, delay });
+        self.count.store(table.failures.len(), Relaxed);
     }
 
     /// Forgets all failures: whatever caused them may be over.
     pub fn clear(&self) {
-        *self.table.lock().unwrap_or_else(PoisonError::into_inner) = Table::default();
+        *self.lock() = Table::default();
+        self.count.store(0, Relaxed);
     }
 
     /// Forgets the failure of a question that has been answered.
     pub fn remove(&self, key: &[u8]) {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner).failures.remove(key);
+        if let Some(mut table) = self.filled() {
+            table.failures.remove(key);
+            self.count.store(table.failures.len(), Relaxed);
+        }
+    }
+
+    /// The table, unless there is nothing in it.
+    fn filled(&self) -> Option<MutexGuard<'_, Table>> {
+        (self.count.load(Relaxed) > 0).then(|| self.lock())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -7,7 +7,7 @@ use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, TrySendError, sync_channel};
-use std::thread::JoinHandle;
+use std::thread::{JoinHandle, Thread};
 use std::time::Duration;
 
 use foldhash::fast::RandomState;
@@ -21,8 +21,9 @@ use crate::metrics::counter::Shared;
 
 /// Writes that may wait for the cache thread. When more come, answers go uncached and are counted.
 const QUEUE: usize = 16_384;
-/// How often the cache thread lets moka tidy up while there is something to tidy.
-const UPKEEP: Duration = Duration::from_millis(10);
+/// How often the cache thread takes in what is there, and lets moka tidy up, while there is something
+/// to do. An answer is found by way of its record in flight until then.
+const ROUND: Duration = Duration::from_millis(5);
 /// How long the idle cache thread sleeps: nothing waits for it.
 const IDLE: Duration = Duration::from_secs(1);
 /// What moka and the allocator need for an entry beside key and answer, in bytes: measured as the
@@ -85,9 +86,10 @@ pub struct Store {
     parts: Parts,
     queue: SyncSender<Write>,
     counts: Arc<Counts>,
+    thread: Thread,
 }
 
-type Part = moka::sync::Cache<Key, Cached>;
+type Part = moka::sync::Cache<Key, Cached, RandomState>;
 
 /// A key is in one of the two, and for a moment in both while its answer changes sides.
 #[derive(Clone)]
@@ -150,25 +152,31 @@ impl Store {
         let (queue, writes) = sync_channel::<Write>(QUEUE);
         let writer = parts.clone();
         let thread = std::thread::Builder::new().name("cache".to_owned()).spawn(move || {
-            let mut untidy = false;
             loop {
-                match writes.recv_timeout(if untidy { UPKEEP } else { IDLE }) {
-                    Ok(write) => {
-                        writer.apply(write);
-                        // A full batch between two tidyings, so that a burst does not pay for each.
-                        writes.try_iter().take(256).for_each(|write| writer.apply(write));
-                        writer.tidy();
-                        untidy = true;
-                    }
+                match writes.recv_timeout(IDLE) {
+                    Ok(write) => writer.apply(write),
                     Err(RecvTimeoutError::Timeout) => {
                         writer.tidy();
-                        untidy = false;
+                        continue;
                     }
                     Err(RecvTimeoutError::Disconnected) => return,
                 }
+                // Asleep, it costs whoever sends nothing; waiting, it would have to be woken each time.
+                loop {
+                    std::thread::park_timeout(ROUND);
+                    let mut idle = true;
+                    for write in writes.try_iter().take(QUEUE) {
+                        idle = false;
+                        writer.apply(write);
+                    }
+                    writer.tidy();
+                    if idle {
+                        break;
+                    }
+                }
             }
         })?;
-        Ok((Arc::new(Self { parts, queue, counts }), thread))
+        Ok((Arc::new(Self { parts, queue, counts, thread: thread.thread().clone() }), thread))
     }
 
     /// The answer under `key`, whether it still holds or not.
@@ -193,6 +201,15 @@ impl Store {
             Ok(()) => {}
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => self.counts.dropped_writes.add(1),
         }
+    }
+
+    /// Waits until all that was handed over before can be found.
+    pub fn settle(&self) {
+        let (held, gone) = sync_channel::<()>(1);
+        self.remove(Key::default(), Box::new(held));
+        self.thread.unpark();
+        // Nothing is ever sent: the other end goes away.
+        let _ = gone.recv();
     }
 
     pub fn counts(&self) -> &Counts {
@@ -249,7 +266,8 @@ fn part(max_bytes: u64, counts: &Arc<Counts>) -> Part {
                 evicted.evictions.add(1);
             }
         })
-        .build()
+        // Keys are hashed four times on their way in, and again each time the table grows.
+        .build_with_hasher(RandomState::default())
 }
 
 #[cfg(test)]
@@ -270,15 +288,31 @@ mod tests {
     }
 
     fn put(store: &Store, key: &[u8], lifetime: u64) {
-        put_answer(store, key, lifetime, StoredAnswer::bare(Rcode::NXDOMAIN, None));
+        put_answer(store, key, lifetime, denial());
     }
 
     fn put_answer(store: &Store, key: &[u8], lifetime: u64, answer: StoredAnswer) {
         let (sender, receiver) = channel();
-        let answer = Arc::new(answer);
-        let cached = Cached::new(answer, Moment::default(), Duration::from_secs(lifetime), Duration::ZERO);
-        store.put(key.into(), cached, Box::new(Told(sender)));
+        store.put(key.into(), cached(answer, lifetime), Box::new(Told(sender)));
         receiver.recv_timeout(Duration::from_secs(10)).unwrap();
+    }
+
+    /// Puts many, and waits for the last.
+    fn put_all(store: &Store, entries: impl IntoIterator<Item = (String, StoredAnswer)>) {
+        let (sender, receiver) = channel();
+        for (key, answer) in entries {
+            store.put(key.as_bytes().into(), cached(answer, 1000), Box::new(Told(sender.clone())));
+        }
+        drop(sender);
+        while receiver.recv_timeout(Duration::from_secs(10)).is_ok() {}
+    }
+
+    fn cached(answer: StoredAnswer, lifetime: u64) -> Cached {
+        Cached::new(Arc::new(answer), Moment::default(), Duration::from_secs(lifetime), Duration::ZERO)
+    }
+
+    fn denial() -> StoredAnswer {
+        StoredAnswer::bare(Rcode::NXDOMAIN, None)
     }
 
     #[test]
@@ -316,10 +350,8 @@ mod tests {
     #[test]
     fn bytes_are_bounded() {
         let (store, _) = Store::start(100_000, 20).unwrap();
-        for number in 0..2000u32 {
-            put(&store, &number.to_be_bytes(), 1000);
-            put_answer(&store, format!("data {number}").as_bytes(), 1000, address());
-        }
+        put_all(&store, (0..2000).map(|number| (format!("denial {number}"), denial())));
+        put_all(&store, (0..2000).map(|number| (format!("data {number}"), address())));
         let (entries, bytes) = store.size();
         assert!(bytes <= 100_000 && entries < 180, "{entries} entries, {bytes} bytes");
     }
@@ -327,12 +359,8 @@ mod tests {
     #[test]
     fn a_flood_of_denials_pushes_out_no_data_and_keeps_to_its_share() {
         let (store, _) = Store::start(100_000, 20).unwrap();
-        for number in 0..100 {
-            put_answer(&store, format!("data {number}").as_bytes(), 1000, address());
-        }
-        for number in 0..5000u32 {
-            put(&store, &number.to_be_bytes(), 1000);
-        }
+        put_all(&store, (0..100).map(|number| (format!("data {number}"), address())));
+        put_all(&store, (0..5000).map(|number| (format!("denial {number}"), denial())));
         let kept = (0..100).filter(|number| store.get(format!("data {number}").as_bytes()).is_some());
         assert_eq!(kept.count(), 100);
         let denials = store.parts.denials.weighted_size();

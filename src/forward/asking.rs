@@ -1,10 +1,12 @@
 //! One group is asked: the best server, then another when it is late or of no help, all of them
 //! still listened to; the first good answer wins.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::decision::{Failure, Outcome};
 use super::round::{Round, Send};
@@ -14,6 +16,18 @@ use crate::dns::kept::{Verdict, keep};
 use crate::metrics::Attempt;
 use crate::upstream::{Group, Server, Way, edns};
 
+/// A server that is being asked; with its outcome comes which candidate of the round it is.
+type Asking<'a> = Pin<Box<dyn Future<Output = (usize, Outcome)> + 'a>>;
+
+/// What a group is asked.
+#[derive(Clone, Copy)]
+struct Matter<'a> {
+    group: &'a Group,
+    plan: &'a Plan,
+    question: &'a Question,
+    deadline: Instant,
+}
+
 impl Forwarder {
     pub(super) async fn ask_group(
         &self,
@@ -22,16 +36,34 @@ impl Forwarder {
         question: &Question,
         deadline: Instant,
     ) -> Outcome {
-        let Some(mut round) = Round::of(group, self.clock.now()) else { return Outcome::Failure(Failure::Silent) };
-        let mut running = FuturesUnordered::new();
-        let mut failure = None;
-        loop {
-            if let Some(Send { to, server, ways }) = round.due(self.clock.now()) {
-                running.extend(ways.iter().map(|&way| {
-                    let server = Arc::clone(&server);
-                    async move { (to, self.ask_server(&server, way, group, plan, question).await) }
-                }));
+        let now = self.clock.now();
+        let Some(mut round) = Round::of(group, now) else { return Outcome::Failure(Failure::Silent) };
+        let matter = Matter { group, plan, question, deadline };
+        let Some(mut asking) = round.due(now).and_then(|send| self.askings(matter, send).next()) else {
+            return Outcome::Failure(Failure::Silent);
+        };
+        // Nearly always the first server answers in time, and there is nobody else to listen to.
+        let until = round.next_send().map_or(deadline, |next| next.min(deadline));
+        match timeout_at(until, &mut asking).await {
+            Ok((_, answer @ Outcome::Answer(_))) => answer,
+            Ok((from, Outcome::Failure(reason))) => {
+                round.failed(from);
+                Box::pin(self.ask_on(round, matter, None, Some(reason))).await
             }
+            Err(_) => Box::pin(self.ask_on(round, matter, Some(asking), None)).await,
+        }
+    }
+
+    /// Asks the others as well.
+    async fn ask_on<'a>(
+        &'a self,
+        mut round: Round<'a>,
+        matter: Matter<'a>,
+        first: Option<Asking<'a>>,
+        mut failure: Option<Failure>,
+    ) -> Outcome {
+        let mut running: FuturesUnordered<Asking<'a>> = first.into_iter().collect();
+        loop {
             let next_send = round.next_send();
             if round.is_lost() || running.is_empty() && next_send.is_none() {
                 return Outcome::Failure(failure.unwrap_or(Failure::TimedOut));
@@ -45,10 +77,22 @@ impl Forwarder {
                         failure = failure.max(Some(reason));
                     }
                 },
-                () = sleep_until(next_send.unwrap_or(deadline)), if next_send.is_some() => {}
-                () = sleep_until(deadline) => return Outcome::Failure(failure.unwrap_or(Failure::TimedOut)),
+                () = sleep_until(next_send.unwrap_or(matter.deadline)), if next_send.is_some() => {}
+                () = sleep_until(matter.deadline) => return Outcome::Failure(failure.unwrap_or(Failure::TimedOut)),
+            }
+            if let Some(send) = round.due(self.clock.now()) {
+                running.extend(self.askings(matter, send));
             }
         }
+    }
+
+    /// A server, asked in each of the ways.
+    fn askings<'a>(&'a self, matter: Matter<'a>, send: Send) -> impl Iterator<Item = Asking<'a>> {
+        let Send { to, server, ways } = send;
+        ways.iter().map(move |&way| {
+            let (Matter { group, plan, question, .. }, server) = (matter, Arc::clone(&server));
+            Box::pin(async move { (to, self.ask_server(&server, way, group, plan, question).await) }) as Asking<'a>
+        })
     }
 
     async fn ask_server(

@@ -118,28 +118,31 @@ impl Forwarder {
     pub async fn answer(self: &Rc<Self>, plan: &Arc<Plan>, question: &Question) -> Forwarded {
         let key = KeyBuffer::new(plan.identity, question).to_key();
         let now = self.clock.now();
-        let cached = self.shared.store.get(&key);
+        let joined = self.shared.in_flight.join(&key, now);
+        let cached = match &joined {
+            // On its way to the cache, and as good as found there.
+            Joined::Known(known) if known.source == Source::Forward => {
+                return Forwarded { source: Source::Cache, ..known.clone() };
+            }
+            Joined::Known(known) => return known.clone(),
+            Joined::First(_) | Joined::Behind(_) => self.shared.store.get(&key),
+        };
+        // It may have come since whoever calls looked.
         if let Some(known) = self.known(plan, question, &key, cached.as_ref(), now) {
+            if let Joined::First(lead) = joined {
+                drop(lead.finish(&known));
+            }
             return known;
         }
         let stale = cached.filter(|cached| plan.gives_stale(cached, now));
         let patience = self.patience(plan, &key, stale.is_some(), now);
-        let forwarded = match self.shared.in_flight.join(&key, now) {
-            // On its way to the cache, and as good as found there.
-            Joined::Known(known) if known.source == Source::Forward => Forwarded { source: Source::Cache, ..known },
+        let forwarded = match joined {
             Joined::Known(known) => known,
             Joined::Behind(result) => heard(timeout(patience, result).await),
-            Joined::First(lead) => match self.recall(plan, question, now) {
-                // It came between the look above and this one.
-                Some(known) => {
-                    drop(lead.finish(&known));
-                    known
-                }
-                None if stale.is_none() => self.lead(plan, question, key, lead).await,
-                None => match self.lead_in_background(plan, question, key, lead) {
-                    Some(asking) => heard(timeout(patience, asking).await),
-                    None => decision::leader_lost(),
-                },
+            Joined::First(lead) if stale.is_none() => self.lead(plan, question, key, lead).await,
+            Joined::First(lead) => match self.lead_in_background(plan, question, key, lead) {
+                Some(asking) => heard(timeout(patience, asking).await),
+                None => decision::leader_lost(),
             },
         };
         match stale {

@@ -5,7 +5,6 @@
 
 mod bind;
 mod context;
-mod datagrams;
 pub mod framing;
 mod tcp;
 mod udp;

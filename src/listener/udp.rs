@@ -1,15 +1,17 @@
 //! The datagram loop: take in a batch, run the line over it, send the replies.
 
+use std::cell::RefCell;
 use std::io;
 use std::os::fd::AsFd;
 use std::rc::Rc;
 
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
+use tokio::task::spawn_local;
 
 use super::bind::is_welcoming;
 use super::context::Context;
-use super::datagrams::{BATCH, Batch, ReturnPath};
+use crate::datagram::{BATCH, Batch, Outbox, ReturnPath};
 use crate::dns::Protocol;
 use crate::dns::response::MAX_UDP_PAYLOAD;
 use crate::handler::{Client, Deferred, Handled};
@@ -19,6 +21,12 @@ use crate::handler::{Client, Deferred, Handled};
 /// otherwise keep a worker for ever.
 const LAST_BATCHES: usize = 8192 / BATCH;
 
+/// A socket, and the late replies that leave by it together.
+struct Way {
+    socket: UdpSocket,
+    late: RefCell<Outbox>,
+}
+
 /// Serves one socket until the worker is told to stop. What the kernel has taken in by then is
 /// still answered.
 ///
@@ -26,25 +34,25 @@ const LAST_BATCHES: usize = 8192 / BATCH;
 /// When the runtime cannot watch the socket.
 pub(super) async fn serve(socket: std::net::UdpSocket, context: Rc<Context>) -> io::Result<()> {
     let welcome = is_welcoming(socket.local_addr()?.ip());
-    let socket = Rc::new(UdpSocket::from_std(socket)?);
+    let way = Rc::new(Way { socket: UdpSocket::from_std(socket)?, late: RefCell::new(Outbox::new()) });
     let mut batch = Batch::new();
     let mut stop = context.stop.clone();
     loop {
         tokio::select! {
             biased;
             _ = stop.wait_for(|&stop| stop) => break,
-            ready = socket.readable() => {
+            ready = way.socket.readable() => {
                 ready?;
-                let received = receive(&socket, &mut batch);
-                answer(received, &socket, &mut batch, welcome, &context).await;
+                let received = receive(&way.socket, &mut batch);
+                answer(received, &way, &mut batch, welcome, &context).await;
             }
         }
     }
     for _ in 0..LAST_BATCHES {
         // ECONNREFUSED and the like are about replies to clients that are gone: nothing to act on.
-        match batch.receive(socket.as_fd()).unwrap_or(0) {
+        match batch.receive(way.socket.as_fd()).unwrap_or(0) {
             0 => break,
-            received => answer(received, &socket, &mut batch, welcome, &context).await,
+            received => answer(received, &way, &mut batch, welcome, &context).await,
         }
         tokio::task::yield_now().await;
     }
@@ -63,7 +71,7 @@ fn receive(socket: &UdpSocket, batch: &mut Batch) -> usize {
 }
 
 /// Runs the line over a batch and sends the replies that are there at once.
-async fn answer(received: usize, socket: &Rc<UdpSocket>, batch: &mut Batch, welcome: bool, context: &Rc<Context>) {
+async fn answer(received: usize, way: &Rc<Way>, batch: &mut Batch, welcome: bool, context: &Rc<Context>) {
     {
         let mut handler = context.handler.borrow_mut();
         let now = context.clock.now();
@@ -72,30 +80,151 @@ async fn answer(received: usize, socket: &Rc<UdpSocket>, batch: &mut Batch, welc
             let (packet, reply) = batch.packet(index);
             match handler.handle(packet, client, now, reply) {
                 Handled::Replied(length) => batch.queue(index, length),
-                Handled::Deferred(deferred) => reply_later(socket, *batch.path(index), deferred, context),
+                Handled::Deferred(deferred) => reply_later(way, *batch.path(index), deferred, context),
                 Handled::Dropped => {}
             }
         }
     }
     let mut given_up = 0;
     // A full socket says so once; the kernel tells when there is room.
-    while socket.try_io(Interest::WRITABLE, || batch.send(socket.as_fd(), &mut given_up)).is_err() {
-        if socket.writable().await.is_err() {
+    while way.socket.try_io(Interest::WRITABLE, || batch.send(way.socket.as_fd(), &mut given_up)).is_err() {
+        if way.socket.writable().await.is_err() {
             break;
         }
     }
     context.series.not_sent(given_up);
 }
 
-fn reply_later(socket: &Rc<UdpSocket>, path: ReturnPath, deferred: Deferred, context: &Rc<Context>) {
-    let (socket, task_context) = (Rc::clone(socket), Rc::clone(context));
-    context.spawn(async move {
+fn reply_later(way: &Rc<Way>, path: ReturnPath, deferred: Deferred, context: &Rc<Context>) {
+    let (way, context) = (Rc::clone(way), Rc::clone(context));
+    // Not by way of `spawn`, which would make this task, the one of every miss, twice as large.
+    let busy = context.busy.clone();
+    spawn_local(async move {
         let (finished, _place) = deferred.resolve().await;
-        let mut reply = [0; MAX_UDP_PAYLOAD as usize];
-        let now = task_context.clock.now();
-        let length = task_context.handler.borrow_mut().finish(&finished, now, &mut reply);
-        if path.send(socket.as_fd(), &reply[..length]).is_err() {
-            task_context.series.not_sent(1);
+        let now = context.clock.now();
+        let mut handler = context.handler.borrow_mut();
+        let write = |reply: &mut [u8]| handler.finish(&finished, now, reply);
+        if way.late.borrow_mut().push(Some(&path), MAX_UDP_PAYLOAD.into(), write) {
+            // Behind all tasks that are ready, whose replies go along.
+            context.spawn(send_late(Rc::clone(&way), Rc::clone(&context)));
         }
+        drop(busy);
     });
+}
+
+async fn send_late(way: Rc<Way>, context: Rc<Context>) {
+    loop {
+        let sent = way.socket.try_io(Interest::WRITABLE, || way.late.borrow_mut().send(way.socket.as_fd()));
+        match sent {
+            Ok(()) => return,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                if way.socket.writable().await.is_err() {
+                    return;
+                }
+            }
+            // It is about this one reply; those behind it have a chance.
+            Err(_) => {
+                way.late.borrow_mut().skip();
+                context.series.not_sent(1);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
+    use std::time::Duration;
+
+    use super::super::bind::open;
+    use super::*;
+
+    fn client(to: std::net::SocketAddr) -> UdpSocket {
+        let any = if to.is_ipv4() { "127.0.0.1:0" } else { "[::1]:0" };
+        let client = UdpSocket::bind(any).unwrap();
+        client.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        client.connect(to).unwrap();
+        client
+    }
+
+    /// Packets go out from clients, come back as echoes through one batch.
+    fn echo(listen: &str, ask_at: &str, clients: usize) {
+        let sockets = open(listen.parse().unwrap(), 1).unwrap().remove(0);
+        let port = sockets.udp.local_addr().unwrap().port();
+        let to = std::net::SocketAddr::new(ask_at.parse().unwrap(), port);
+        let clients: Vec<UdpSocket> = (0..clients).map(|_| client(to)).collect();
+        for (number, client) in clients.iter().enumerate() {
+            client.send(format!("packet {number}").as_bytes()).unwrap();
+        }
+        let (mut batch, mut outbox) = (Batch::new(), Outbox::new());
+        let mut seen = 0;
+        while seen < clients.len() {
+            let received = batch.receive(sockets.udp.as_fd()).unwrap();
+            assert!(received > 0);
+            for index in 0..received {
+                assert_eq!(batch.client(index), client_address(to));
+                let (packet, reply) = batch.packet(index);
+                let length = packet.len();
+                reply[..length].copy_from_slice(packet);
+                if index % 2 == 0 {
+                    batch.queue(index, length);
+                } else {
+                    let text = batch.packet(index).0.to_vec();
+                    let write = |room: &mut [u8]| {
+                        room[..text.len()].copy_from_slice(&text);
+                        text.len()
+                    };
+                    outbox.push(Some(batch.path(index)), 100, write);
+                }
+            }
+            let mut given_up = 0;
+            batch.send(sockets.udp.as_fd(), &mut given_up).unwrap();
+            assert_eq!(given_up, 0);
+            outbox.send(sockets.udp.as_fd()).unwrap();
+            seen += received;
+        }
+        for (number, client) in clients.iter().enumerate() {
+            let mut buffer = [0; 100];
+            // The client is connected: only a reply from the address it asked arrives.
+            let length = client.recv(&mut buffer).unwrap();
+            assert_eq!(&buffer[..length], format!("packet {number}").as_bytes());
+        }
+        let empty = batch.receive(sockets.udp.as_fd()).unwrap_err();
+        assert_eq!(empty.kind(), io::ErrorKind::WouldBlock);
+    }
+
+    fn client_address(to: std::net::SocketAddr) -> IpAddr {
+        if to.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() }
+    }
+
+    #[test]
+    fn replies_reach_the_clients_that_asked() {
+        echo("127.0.0.1:0", "127.0.0.1", 150);
+        echo("[::1]:0", "::1", 3);
+    }
+
+    #[test]
+    fn on_a_wildcard_address_the_reply_leaves_from_the_address_that_was_asked() {
+        echo("0.0.0.0:0", "127.0.0.77", 5);
+        echo("[::]:0", "::1", 5);
+    }
+
+    #[test]
+    fn short_messages_leave_no_mark_on_later_ones() {
+        let sockets = open("0.0.0.0:0".parse().unwrap(), 1).unwrap().remove(0);
+        let port = sockets.udp.local_addr().unwrap().port();
+        let mut batch = Batch::new();
+        for last in [5u8, 9, 200] {
+            let to = std::net::SocketAddr::new(IpAddr::from([127, 0, 0, last]), port);
+            let client = client(to);
+            client.send(&vec![last; usize::from(last)]).unwrap();
+            assert_eq!(batch.receive(sockets.udp.as_fd()).unwrap(), 1);
+            assert_eq!(batch.packet(0).0.len(), usize::from(last));
+            batch.queue(0, 4);
+            let mut given_up = 0;
+            batch.send(sockets.udp.as_fd(), &mut given_up).unwrap();
+            assert_eq!(given_up, 0);
+            assert_eq!(client.recv(&mut [0; 10]).unwrap(), 4);
+        }
+    }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use super::{Exchange, ExchangeError, Server, Way};
+use super::{Exchange, ExchangeError, Exchanged, Server, Way};
 use crate::dns::kept::full_rcode;
 use crate::dns::message::{Header, Message};
 use crate::dns::{Moment, Question, Rcode};
@@ -43,21 +43,26 @@ pub async fn ask(
     way: Way,
     now: impl Fn() -> Moment,
 ) -> Result<Vec<u8>, ExchangeError> {
-    let plain = question.without_edns();
     if server.health.edns.is_plain(now()) {
-        return exchange.exchange(server, &plain, way).await;
+        return plainly(exchange, server, question, way).await;
     }
     let reply = exchange.exchange(server, question, way).await?;
     if !rejects_edns(&reply) {
         return Ok(reply);
     }
     server.health.heard(now());
-    let Ok(second) = exchange.exchange(server, &plain, way).await else { return Ok(reply) };
+    let Ok(second) = plainly(exchange, server, question, way).await else { return Ok(reply) };
     if Header::read(&second).is_ok_and(|header| !header.is_error()) {
         tracing::debug!(%server, "does not understand EDNS, and is asked without");
         server.health.edns.remember(now());
     }
     Ok(second)
+}
+
+/// In a box, for it is seldom needed and every miss would carry it along.
+fn plainly<'a>(exchange: &'a dyn Exchange, server: &'a Arc<Server>, question: &Question, way: Way) -> Exchanged<'a> {
+    let plain = question.without_edns();
+    Box::pin(async move { exchange.exchange(server, &plain, way).await })
 }
 
 /// Whether the reply may be one to the OPT record and not to the question: FORMERR of those who do

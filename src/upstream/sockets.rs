@@ -9,9 +9,10 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 
 use super::stream::{self, Pool};
-use super::udp::Ports;
+use super::udp::{Inbox, Ports};
 use super::{Exchange, Exchanged, Server, Tls, Transport, Way};
 use crate::clock::Clock;
+use crate::datagram::Batch;
 use crate::dns::{Protocol, Question};
 
 /// Connections to all servers at once; more wait for one to end, so that descriptors are left for
@@ -29,6 +30,7 @@ enum Destination {
 /// Exchanges over real sockets. Lives on one worker's thread, with its runtime.
 pub struct Sockets {
     udp: RefCell<HashMap<SocketAddr, Rc<Ports>>>,
+    inbox: Inbox,
     streams: RefCell<HashMap<Destination, Rc<Pool>>>,
     permits: Arc<Semaphore>,
     clock: Clock,
@@ -37,7 +39,8 @@ pub struct Sockets {
 impl Sockets {
     pub fn new(clock: Clock) -> Self {
         let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-        Self { udp: RefCell::default(), streams: RefCell::default(), permits, clock }
+        let inbox = Rc::new(RefCell::new(Batch::new()));
+        Self { udp: RefCell::default(), inbox, streams: RefCell::default(), permits, clock }
     }
 
     fn ports(&self, server: &Server) -> Rc<Ports> {
@@ -45,7 +48,10 @@ impl Sockets {
         // A server whose answers come too late to be used is slow, not silent.
         let late = move || health.heard(clock.now());
         let mut udp = self.udp.borrow_mut();
-        Rc::clone(udp.entry(server.address).or_insert_with(|| Rc::new(Ports::new(server.address, late))))
+        Rc::clone(
+            udp.entry(server.address)
+                .or_insert_with(|| Rc::new(Ports::new(server.address, Rc::clone(&self.inbox), late))),
+        )
     }
 
     fn pool(&self, server: &Server) -> Rc<Pool> {

@@ -1,14 +1,12 @@
 //! What a source file may be.
 
-use std::path::Path;
-
 use crate::source;
 
 const MOST_LINES: usize = 400;
 /// Names that say nothing about what is inside.
 const EMPTY_NAMES: &[&str] = &["util", "utils", "common", "misc", "helper", "helpers", "types", "globals"];
-/// The only file with `unsafe`: the system calls for batches of datagrams.
-const UNSAFE: &str = "src/listener/datagrams.rs";
+/// The only room with `unsafe`: the system calls for batches of datagrams.
+const UNSAFE: &str = "src/datagram";
 
 #[test]
 fn no_file_is_longer_than_can_be_read_at_once() {
@@ -31,8 +29,9 @@ fn names_say_what_is_inside() {
 fn unsafe_stays_in_its_room() {
     let word = regex::Regex::new(r"(?-u)\bunsafe\b").unwrap();
     let has = |text: &str| text.lines().any(|line| word.is_match(line.split("//").next().unwrap_or("")));
-    let found: Vec<_> = source::rust("src").into_iter().filter(|(_, text)| has(text)).map(|(path, _)| path).collect();
-    assert_eq!(found, [Path::new(UNSAFE)]);
+    for (path, text) in source::rust("src") {
+        assert!(!has(&text) || path.starts_with(UNSAFE), "{}: unsafe belongs into {UNSAFE}", path.display());
+    }
 }
 
 #[test]

@@ -12,14 +12,15 @@ use crate::source;
 const ARROWS: &[(&str, &[&str])] = &[
     ("dns", &[]),
     ("clock", &["dns"]),
+    ("datagram", &["dns"]),
     ("config", &["dns"]),
     ("metrics", &["dns"]),
     ("zone", &["config", "dns"]),
     ("cache", &["dns", "metrics"]),
-    ("upstream", &["clock", "config", "dns", "metrics"]),
+    ("upstream", &["clock", "config", "datagram", "dns", "metrics"]),
     ("forward", &["cache", "clock", "config", "dns", "metrics", "upstream"]),
     ("handler", &["cache", "clock", "config", "dns", "forward", "metrics", "upstream", "zone"]),
-    ("listener", &["cache", "clock", "dns", "forward", "handler", "metrics", "upstream"]),
+    ("listener", &["cache", "clock", "datagram", "dns", "forward", "handler", "metrics", "upstream"]),
     ("admin", &["clock", "dns", "forward", "metrics"]),
     (
         "daemon",

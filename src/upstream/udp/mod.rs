@@ -1,0 +1,75 @@
+//! Questions to one server over a handful of connected UDP sockets.
+//!
+//! A connected socket hears ICMP errors, so that a dead server is known at once, and takes packets
+//! from nobody but the server. Ports come from the kernel's own random choice; each socket is used
+//! for a while and then replaced, so that neither an attacker nor a load balancer that pins flows
+//! gets used to it.
+
+mod port;
+#[cfg(test)]
+mod tests;
+
+use std::cell::RefCell;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::{Rc, Weak};
+
+use rand::RngExt;
+
+use super::ExchangeError;
+use crate::datagram::Batch;
+use crate::dns::Question;
+use port::Port;
+
+/// Sockets in use at once: with 16 bits of ID, 19 bits that an attacker has to guess beside the
+/// port, which is one of some 28,000.
+const SOCKETS: usize = 8;
+
+/// Where a worker's replies from all servers are taken in.
+pub(super) type Inbox = Rc<RefCell<Batch>>;
+
+/// The sockets towards one server.
+pub(super) struct Ports {
+    server: SocketAddr,
+    sockets: RefCell<Vec<Rc<Port>>>,
+    /// The socket whose packets have not been sent yet: those of one turn of the worker leave
+    /// together.
+    filling: RefCell<Weak<Port>>,
+    inbox: Inbox,
+    late: Rc<dyn Fn()>,
+}
+
+impl Ports {
+    /// `late` is told of replies that come when nobody waits for them any more.
+    pub(super) fn new(server: SocketAddr, inbox: Inbox, late: impl Fn() + 'static) -> Self {
+        Self { server, sockets: RefCell::default(), filling: RefCell::default(), inbox, late: Rc::new(late) }
+    }
+
+    /// Asks once and waits for as long as the caller does. `None`: the reply was truncated. `sent`
+    /// is told when the question is on its way.
+    pub(super) async fn ask(&self, question: &Question, sent: impl FnOnce()) -> Result<Option<Vec<u8>>, ExchangeError> {
+        self.choose().await?.ask(question, sent).await
+    }
+
+    /// The socket that is being filled, else a random one.
+    async fn choose(&self) -> io::Result<Rc<Port>> {
+        if let Some(port) = self.filling.borrow().upgrade().filter(|port| port.is_filling()) {
+            return Ok(port);
+        }
+        let port = self.random().await?;
+        *self.filling.borrow_mut() = Rc::downgrade(&port);
+        Ok(port)
+    }
+
+    /// One of the pool, which fills and renews itself as it is used.
+    async fn random(&self) -> io::Result<Rc<Port>> {
+        self.sockets.borrow_mut().retain(|port| !port.is_worn());
+        let index = rand::rng().random_range(0..SOCKETS);
+        if let Some(port) = self.sockets.borrow().get(index) {
+            return Ok(Rc::clone(port));
+        }
+        let port = Port::open(self.server, &self.inbox, Rc::clone(&self.late)).await?;
+        self.sockets.borrow_mut().push(Rc::clone(&port));
+        Ok(port)
+    }
+}

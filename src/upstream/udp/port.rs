@@ -1,0 +1,228 @@
+//! One connected UDP socket.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::AsFd;
+use std::rc::{Rc, Weak};
+use std::time::Duration;
+
+use foldhash::fast::RandomState;
+use rand::RngExt;
+use tokio::io::Interest;
+use tokio::net::UdpSocket;
+use tokio::sync::oneshot;
+use tokio::task::{AbortHandle, spawn_local};
+use tokio::time::Instant;
+
+use super::Inbox;
+use crate::datagram::{BATCH, Outbox, PACKET};
+use crate::dns::Question;
+use crate::dns::message::Header;
+use crate::dns::query::write_upstream_query;
+use crate::dns::response::MAX_UDP_PAYLOAD;
+use crate::upstream::ExchangeError;
+use crate::upstream::matching::{Match, classify};
+
+/// After so many questions a socket takes no more.
+pub(super) const QUESTIONS_PER_SOCKET: u32 = 10_000;
+/// After so long a socket takes no more questions.
+const SOCKET_AGE: Duration = Duration::from_secs(60);
+
+/// One connected socket and the questions that wait for a reply on it. It is closed when the pool
+/// has replaced it and nobody waits on it any more.
+pub(super) struct Port {
+    socket: Rc<UdpSocket>,
+    pub(super) waiting: RefCell<HashMap<u16, Waiting, RandomState>>,
+    outbox: RefCell<Outbox>,
+    /// The IDs of what is in the outbox.
+    posted: RefCell<Vec<u16>>,
+    opened: Instant,
+    pub(super) asked: Cell<u32>,
+    late: Rc<dyn Fn()>,
+    reader: AbortHandle,
+}
+
+pub(super) struct Waiting {
+    question: Question,
+    /// `None` once the reply has been handed over. The ID stays taken until whoever asked lets go
+    /// of it, so that they never let go of somebody else's.
+    reply: Option<oneshot::Sender<Arrival>>,
+}
+
+/// The reply, `None` for one that was truncated; or what the network said instead.
+pub(super) type Arrival = Result<Option<Vec<u8>>, io::ErrorKind>;
+
+/// Takes a question off its socket when nobody waits for the reply any more.
+pub(super) struct Registered<'p> {
+    port: &'p Port,
+    pub(super) id: u16,
+}
+
+impl Drop for Registered<'_> {
+    fn drop(&mut self) {
+        self.port.waiting.borrow_mut().remove(&self.id);
+    }
+}
+
+impl Drop for Port {
+    fn drop(&mut self) {
+        self.reader.abort();
+    }
+}
+
+impl Port {
+    pub(super) async fn open(server: SocketAddr, inbox: &Inbox, late: Rc<dyn Fn()>) -> io::Result<Rc<Self>> {
+        let any: SocketAddr = match server {
+            SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+            SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+        };
+        let socket = Rc::new(UdpSocket::bind(any).await?);
+        socket.connect(server).await?;
+        Ok(Rc::new_cyclic(|port| Self {
+            socket: Rc::clone(&socket),
+            waiting: RefCell::default(),
+            outbox: RefCell::new(Outbox::new()),
+            posted: RefCell::default(),
+            opened: Instant::now(),
+            asked: Cell::new(0),
+            late,
+            reader: spawn_local(read(socket, Weak::clone(port), Rc::clone(inbox))).abort_handle(),
+        }))
+    }
+
+    /// Asks once, and waits as [`super::Ports::ask`] says.
+    pub(super) async fn ask(
+        self: Rc<Self>,
+        question: &Question,
+        sent: impl FnOnce(),
+    ) -> Result<Option<Vec<u8>>, ExchangeError> {
+        let (reply, arrival) = oneshot::channel();
+        let registered = self.register(question, reply);
+        if self.post(question, registered.id) {
+            // Behind all tasks that are ready, whose questions go along.
+            spawn_local(send(Rc::clone(&self)));
+        }
+        sent();
+        match arrival.await {
+            Ok(Ok(reply)) => Ok(reply),
+            Ok(Err(kind)) => Err(ExchangeError::Network(kind.into())),
+            Err(_) => Err(ExchangeError::Closed),
+        }
+    }
+
+    pub(super) fn is_worn(&self) -> bool {
+        self.asked.get() >= QUESTIONS_PER_SOCKET || self.opened.elapsed() >= SOCKET_AGE
+    }
+
+    /// Enters a question under an ID that no other question on this socket has.
+    pub(super) fn register(&self, question: &Question, reply: oneshot::Sender<Arrival>) -> Registered<'_> {
+        self.asked.set(self.asked.get() + 1);
+        let mut waiting = self.waiting.borrow_mut();
+        // A socket takes at most QUESTIONS_PER_SOCKET, so that a free ID is found at once.
+        let id = std::iter::repeat_with(|| rand::rng().random()).find(|id| !waiting.contains_key(id)).unwrap_or(0);
+        waiting.insert(id, Waiting { question: question.clone(), reply: Some(reply) });
+        Registered { port: self, id }
+    }
+
+    /// Lays a question out to be sent, and says whether it is the first.
+    fn post(&self, question: &Question, id: u16) -> bool {
+        let packet = write_upstream_query(question, id, MAX_UDP_PAYLOAD);
+        let write = |room: &mut [u8]| {
+            room.copy_from_slice(&packet);
+            packet.len()
+        };
+        self.posted.borrow_mut().push(id);
+        self.outbox.borrow_mut().push(None, packet.len(), write)
+    }
+
+    /// Whether what is posted now leaves with others.
+    pub(super) fn is_filling(&self) -> bool {
+        (1..BATCH).contains(&self.outbox.borrow().len())
+    }
+
+    /// Gives a packet to the question it replies to, if there is one.
+    pub(super) fn deliver(&self, packet: &[u8]) {
+        let Some(id) = packet.first_chunk().map(|id| u16::from_be_bytes(*id)) else { return };
+        let mut waiting = self.waiting.borrow_mut();
+        let Some(asked) = waiting.get_mut(&id) else {
+            // Only the server is heard on a connected socket.
+            if Header::read(packet).is_ok_and(Header::is_response) {
+                (self.late)();
+            }
+            return;
+        };
+        let arrival = match classify(packet, id, &asked.question) {
+            // What fills all the room may have been longer.
+            Match::Reply if packet.len() < PACKET => Some(packet.to_vec()),
+            Match::Reply | Match::Truncated => None,
+            Match::Foreign => return,
+        };
+        if let Some(reply) = asked.reply.take() {
+            let _ = reply.send(Ok(arrival));
+        }
+    }
+
+    /// Nobody who waits gets a reply, but for those whose question has not been sent yet.
+    fn fail_sent(&self, kind: io::ErrorKind) {
+        let (mut waiting, posted) = (self.waiting.borrow_mut(), self.posted.borrow());
+        let sent = waiting.iter_mut().filter(|(id, _)| !posted.contains(id));
+        for reply in sent.filter_map(|(_, asked)| asked.reply.take()) {
+            let _ = reply.send(Err(kind));
+        }
+    }
+}
+
+/// Sends what has been posted.
+async fn send(port: Rc<Port>) {
+    let mut refused = false;
+    loop {
+        let sent = port.socket.try_io(Interest::WRITABLE, || port.outbox.borrow_mut().send(port.socket.as_fd()));
+        let Err(error) = sent else { break };
+        match error.kind() {
+            io::ErrorKind::WouldBlock => {
+                if port.socket.writable().await.is_err() {
+                    break;
+                }
+            }
+            // The error of an earlier packet, reported late; this one has not been sent yet.
+            kind @ io::ErrorKind::ConnectionRefused if !refused => {
+                refused = true;
+                port.fail_sent(kind);
+            }
+            // What cannot be sent fails with all others, and is asked of somebody else.
+            kind => {
+                port.outbox.borrow_mut().clear();
+                port.posted.borrow_mut().clear();
+                port.fail_sent(kind);
+            }
+        }
+    }
+    port.posted.borrow_mut().clear();
+}
+
+/// Reads replies until the port is gone.
+async fn read(socket: Rc<UdpSocket>, port: Weak<Port>, inbox: Inbox) {
+    loop {
+        // What the network says, too: that is no reply, but to be read like one.
+        let ready = socket.ready(Interest::READABLE | Interest::ERROR).await;
+        let interest =
+            if ready.as_ref().is_ok_and(|ready| ready.is_error()) { Interest::ERROR } else { Interest::READABLE };
+        let Some(port) = port.upgrade() else { return };
+        let mut batch = inbox.borrow_mut();
+        let mut received = 0;
+        let read = socket.try_io(interest, || {
+            received = batch.receive(socket.as_fd())?;
+            // A batch that is not full has emptied the socket; what comes later is told anew.
+            if received < BATCH { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
+        });
+        for index in 0..received {
+            port.deliver(batch.packet(index).0);
+        }
+        match ready.map(drop).and(read) {
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => port.fail_sent(error.kind()),
+            _ => {}
+        }
+    }
+}
