@@ -14,7 +14,7 @@ use super::text::At;
 
 /// A section of the file.
 pub(super) struct Table<'a> {
-    entries: &'a DeTable<'a>,
+    pub(super) entries: &'a DeTable<'a>,
     /// Its header; the whole value of an inline table.
     pub(super) span: Range<usize>,
 }

@@ -6,6 +6,7 @@ pub mod nameservers;
 
 use std::fmt;
 use std::io;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -20,7 +21,7 @@ use crate::clock::Clock;
 use crate::config::{Config, Loaded, Source, load};
 use crate::forward::{InFlight, Shared};
 use crate::handler::Tables;
-use crate::listener::{self, BindError, Limits, Start, Worker};
+use crate::listener::{self, BindError, Identity, Limits, Start, Worker};
 use crate::metrics::Registry;
 use crate::upstream;
 use crate::zone::Unfit;
@@ -82,6 +83,8 @@ struct Daemon {
     config: Config,
     registry: Arc<Registry>,
     tables: Arc<ArcSwap<Tables>>,
+    /// Who we are to clients over TLS, if we serve any.
+    identity: Option<Arc<Identity>>,
     admin: Rc<Admin>,
     workers: Vec<Worker>,
     stop: watch::Sender<bool>,
@@ -93,7 +96,7 @@ impl Daemon {
         let clock = Clock::start();
         let registry = Arc::new(Registry::new(server.workers));
         let ready = build::secret_name();
-        let nameservers = Nameservers::read(&config, &server.listen);
+        let nameservers = Nameservers::read(&config, &server.addresses());
         for problem in &nameservers.problems {
             tracing::warn!("{problem}");
         }
@@ -110,6 +113,15 @@ impl Daemon {
             let opened = listener::open(address, server.workers).map_err(StartError::Bind)?;
             sockets.iter_mut().zip(opened).for_each(|(worker, socket)| worker.push(socket));
         }
+        let identity = server.tls.as_ref().map(|tls| Identity::new(Arc::clone(&tls.identity)));
+        if let Some((tls, identity)) = server.tls.as_ref().zip(identity.as_ref()) {
+            let over_tls = identity.server_config().map_err(io::Error::other)?;
+            for &address in &tls.listen {
+                let opened = listener::open_tls(address, server.workers, &over_tls).map_err(StartError::Bind)?;
+                sockets.iter_mut().zip(opened).for_each(|(worker, socket)| worker.push(socket));
+            }
+        }
+        registry.control.certificate_expires(server.tls.as_ref().and_then(|tls| tls.expires));
         let (stop, stopped) = watch::channel(false);
         let start = |index: usize| Start {
             index,
@@ -137,7 +149,7 @@ impl Daemon {
             max_connections: server.tcp_connections,
         });
         say_hello(&source, &config, &tables.load());
-        Ok(Self { source, config, registry, tables, admin, workers, stop })
+        Ok(Self { source, config, registry, tables, identity, admin, workers, stop })
     }
 
     async fn serve(mut self) -> Result<(), StartError> {
@@ -190,7 +202,7 @@ impl Daemon {
         }
         let (generation, ready) = (self.tables.load().generation + 1, self.admin.ready.clone());
         // A restart takes over new listen addresses; until then those of the start are ours.
-        let nameservers = Nameservers::read(&loaded.config, &self.config.server.listen);
+        let nameservers = Nameservers::read(&loaded.config, &self.config.server.addresses());
         if !nameservers.problems.is_empty() {
             for problem in &nameservers.problems {
                 tracing::error!("{problem}");
@@ -204,6 +216,11 @@ impl Daemon {
                 tracing::error!("{error}");
                 return self.keep_previous(1);
             }
+        }
+        // Without the listeners of a start there is nobody to show a certificate to.
+        if let Some((identity, tls)) = self.identity.as_ref().zip(loaded.config.server.tls.as_ref()) {
+            identity.become_another(Arc::clone(&tls.identity));
+            control.certificate_expires(tls.expires);
         }
         for key in build::needs_restart(&self.config, &loaded.config) {
             tracing::warn!(key, "changed, and takes effect at the next start only");
@@ -226,7 +243,7 @@ async fn received(signal: &mut Signal) -> Option<()> {
 }
 
 fn say_hello(source: &Source, config: &Config, tables: &Tables) {
-    let listen: Vec<String> = config.server.listen.iter().map(ToString::to_string).collect();
+    let spelled = |addresses: &[SocketAddr]| addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
     let zones: Vec<String> = config.configured_zones().map(|zone| zone.name.to_string()).collect();
     let mut upstreams: Vec<String> = tables.servers().map(ToString::to_string).collect();
     upstreams.sort_unstable();
@@ -234,7 +251,8 @@ fn say_hello(source: &Source, config: &Config, tables: &Tables) {
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         config = %source,
-        listen = listen.join(" "),
+        listen = spelled(&config.server.listen),
+        tls = config.server.tls.as_ref().map(|tls| spelled(&tls.listen)),
         workers = config.server.workers,
         zones = zones.join(" "),
         upstreams = upstreams.join(" "),

@@ -14,6 +14,7 @@
 //! | [`recorder`] | an upstream that notes every packet and answers by script |
 //! | [`certificates`] | authorities and certificates, made for a test |
 //! | [`tls_server`] | an upstream over TLS that notes who called and how |
+//! | [`tls_client`] | a client over TLS that tells how it was served |
 //! | [`client`] | a tiny DNS client |
 //! | [`oracle`] | what a packet deserves, told from its octets |
 //! | [`stubs`] | the stub clients of real programs, in a network of their own |
@@ -42,11 +43,13 @@ mod recorder;
 mod reload;
 mod rfc8906;
 mod search_path;
+mod secrecy;
 mod seeds;
 mod seeds_kubernetes;
 mod streams;
 mod stubs;
 mod tcp;
+mod tls_client;
 mod tls_server;
 mod truth;
 mod truth_once;

@@ -79,6 +79,9 @@ fn page() -> String {
 fn introduction(section: Section) -> &'static str {
     match section {
         Section::Server => "Where questions come in. Must be there.",
+        Section::ServerTls => {
+            "DNS over TLS (RFC 7858), if it stands: TLS 1.2 and 1.3, and whom `allow` lets ask. A certificate in its last days is warned of, and `zerohop_certificate_expiry_timestamp_seconds` says when the first of the file expires. Certificate and key may be replaced at any time: connections that are open keep the old one."
+        }
         Section::Interface => "Addresses of others that zerohop answers at.",
         Section::Admin => "Where operators look.",
         Section::Cache => "What is kept.",
