@@ -204,7 +204,7 @@ POLICY: Upstream "policy", Word { words: &["fastest", "sequential", "round-robin
 TRUST_AD: Upstream "trust-ad", Flag, Described("servers on loopback and over TLS are believed"),
     "Whether the AD bit (RFC 4035) of its replies is believed.";
 CA: Upstream "ca", Text("a path"), Described("what the system trusts, or `SSL_CERT_FILE`"),
-    "A PEM file of the certificates that vouch for the servers over TLS, and no others do. Relative to this file's directory; read at a start and a reload.";
+    "A PEM file of the certificates that vouch for the servers over TLS, and no others do. Relative to this file's directory.";
 CERTIFICATE: Upstream "certificate", Text("a path"), Described("none"),
     "A PEM file of the certificate that we show to servers over TLS, and those that vouch for it. Stands together with `key`.";
 CLIENT_KEY: Upstream "key", Text("a path"), Described("none"),

@@ -6,6 +6,7 @@
 mod address;
 mod fault;
 mod file;
+mod files;
 mod keys;
 mod load;
 mod quantity;
@@ -31,6 +32,7 @@ use crate::dns::{Name, Rcode, Record, RecordType, TtlRules};
 
 pub use address::reaches;
 pub use fault::{Fault, Faults, Severity};
+pub use files::Files;
 pub use load::{Loaded, Source, USUAL_FILE, VARIABLE, load, parse};
 pub use text::Place;
 

@@ -1,6 +1,7 @@
 //! The only room that knows every room: builds them, listens to signals, reloads, and drains.
 
 pub mod build;
+mod changes;
 mod log;
 pub mod nameservers;
 
@@ -18,7 +19,7 @@ use tokio::task::LocalSet;
 use crate::admin::{self, Admin};
 use crate::cache::{Failures, Store};
 use crate::clock::Clock;
-use crate::config::{Config, Loaded, Source, load};
+use crate::config::{Config, Files, Loaded, Source, load};
 use crate::forward::{InFlight, Shared};
 use crate::handler::Tables;
 use crate::listener::{self, BindError, Identity, Limits, Start, Worker};
@@ -26,6 +27,7 @@ use crate::metrics::Registry;
 use crate::upstream;
 use crate::zone::Unfit;
 
+use changes::Watch;
 use nameservers::Nameservers;
 
 /// What part of the cache's bytes the workers' fronts may hold in all.
@@ -73,14 +75,19 @@ pub fn run(source: Source, loaded: Loaded) -> Result<(), StartError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let daemon = {
         let _inside = runtime.enter();
-        Daemon::start(source, config)?
+        Daemon::start(source, config, warnings.files())?
     };
     LocalSet::new().block_on(&runtime, daemon.serve())
 }
 
 struct Daemon {
     source: Source,
+    /// As at the start.
     config: Config,
+    /// What was read last, whatever became of it.
+    files: Files,
+    /// Those that are served.
+    nameservers: Nameservers,
     registry: Arc<Registry>,
     tables: Arc<ArcSwap<Tables>>,
     /// Who we are to clients over TLS, if we serve any.
@@ -91,7 +98,7 @@ struct Daemon {
 }
 
 impl Daemon {
-    fn start(source: Source, config: Config) -> Result<Self, StartError> {
+    fn start(source: Source, config: Config, read: &Files) -> Result<Self, StartError> {
         let server = &config.server;
         let clock = Clock::start();
         let registry = Arc::new(Registry::new(server.workers));
@@ -100,6 +107,7 @@ impl Daemon {
         for problem in &nameservers.problems {
             tracing::warn!("{problem}");
         }
+        let files = together(read, &nameservers);
         let tables =
             build::tables(&config, &nameservers, None, 1, &registry, ready.clone()).map_err(StartError::Unfit)?;
         let tables = Arc::new(ArcSwap::from_pointee(tables));
@@ -149,7 +157,7 @@ impl Daemon {
             max_connections: server.tcp_connections,
         });
         say_hello(&source, &config, &tables.load());
-        Ok(Self { source, config, registry, tables, identity, admin, workers, stop })
+        Ok(Self { source, config, files, nameservers, registry, tables, identity, admin, workers, stop })
     }
 
     async fn serve(mut self) -> Result<(), StartError> {
@@ -166,15 +174,21 @@ impl Daemon {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut hangup = signal(SignalKind::hangup())?;
+        let mut watch = Watch::start();
         let by = loop {
+            watch.follow(self.files.paths());
             tokio::select! {
                 Some(()) = received(&mut terminate) => break "SIGTERM",
                 Some(()) = received(&mut interrupt) => break "SIGINT",
-                Some(()) = received(&mut hangup) => {
-                    self.reload();
-                    exchange.keep_only(self.tables.load().servers());
+                Some(()) = received(&mut hangup) => {}
+                () = watch.settled() => {
+                    let changed = self.files.changed();
+                    let Some(first) = changed.first() else { continue };
+                    tracing::info!(file = %first.display(), files = changed.len(), "files have changed");
                 }
             }
+            self.reload();
+            exchange.keep_only(self.tables.load().servers());
         };
         tracing::info!(signal = by, "stopping: answering what is under way");
         let _ = self.stop.send(true);
@@ -186,37 +200,40 @@ impl Daemon {
     }
 
     /// Reads everything again and swaps the tables, or leaves all as it is when there is any fault.
+    /// Only a resolv.conf that is of no use holds nothing else up: its last servers stay.
     fn reload(&mut self) {
-        let control = &self.registry.control;
         let loaded = match load(&self.source) {
             Ok(loaded) => loaded,
             Err(faults) => {
                 for fault in faults.iter() {
                     tracing::error!("{}", fault.headline());
                 }
+                self.files = faults.files().clone();
                 return self.keep_previous(faults.errors());
             }
         };
         for warning in loaded.warnings.iter() {
             tracing::warn!("{}", warning.headline());
         }
-        let (generation, ready) = (self.tables.load().generation + 1, self.admin.ready.clone());
         // A restart takes over new listen addresses; until then those of the start are ours.
-        let nameservers = Nameservers::read(&loaded.config, &self.config.server.addresses());
-        if !nameservers.problems.is_empty() {
-            for problem in &nameservers.problems {
-                tracing::error!("{problem}");
-            }
+        let mut nameservers = Nameservers::read(&loaded.config, &self.config.server.addresses());
+        self.files = together(loaded.warnings.files(), &nameservers);
+        for problem in &nameservers.problems {
+            tracing::error!("{problem}");
+        }
+        if !nameservers.keep_last_good(&self.nameservers) {
             return self.keep_previous(nameservers.problems.len());
         }
-        match build::tables(&loaded.config, &nameservers, Some(&self.tables.load()), generation, &self.registry, ready)
-        {
+        let previous = self.tables.load();
+        let (generation, ready) = (previous.generation + 1, self.admin.ready.clone());
+        match build::tables(&loaded.config, &nameservers, Some(&previous), generation, &self.registry, ready) {
             Ok(tables) => self.tables.store(Arc::new(tables)),
             Err(error) => {
                 tracing::error!("{error}");
                 return self.keep_previous(1);
             }
         }
+        let control = &self.registry.control;
         // Without the listeners of a start there is nobody to show a certificate to.
         if let Some((identity, tls)) = self.identity.as_ref().zip(loaded.config.server.tls.as_ref()) {
             identity.become_another(Arc::clone(&tls.identity));
@@ -225,9 +242,18 @@ impl Daemon {
         for key in build::needs_restart(&self.config, &loaded.config) {
             tracing::warn!(key, "changed, and takes effect at the next start only");
         }
-        control.reloads_good.increment(1);
-        control.config_current.set(1.0);
-        tracing::info!(generation, zones = loaded.config.configured_zones().count(), "configuration reloaded");
+        let zones = loaded.config.configured_zones().count();
+        if nameservers.problems.is_empty() {
+            control.reloads_good.increment(1);
+            control.config_current.set(1.0);
+            tracing::info!(generation, zones, "configuration reloaded");
+        } else {
+            control.reloads_bad.increment(1);
+            control.config_current.set(0.0);
+            let files = nameservers.problems.len();
+            tracing::error!(generation, zones, files, "configuration reloaded, but for files whose last servers stay");
+        }
+        self.nameservers = nameservers;
     }
 
     fn keep_previous(&self, faults: usize) {
@@ -235,6 +261,13 @@ impl Daemon {
         self.registry.control.reloads_bad.increment(1);
         self.registry.control.config_current.set(0.0);
     }
+}
+
+/// The files of a configuration and those of its upstreams.
+fn together(read: &Files, nameservers: &Nameservers) -> Files {
+    let mut files = read.clone();
+    files.extend(&nameservers.files);
+    files
 }
 
 /// The next signal; never, when its stream has ended.

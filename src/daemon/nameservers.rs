@@ -4,13 +4,16 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use crate::config::{Config, UpstreamServer, reaches};
+use crate::config::{Config, Files, UpstreamServer, reaches};
 use crate::upstream::nameservers;
 
 /// The servers of every file, and what is wrong with the files.
 #[derive(Debug, Default)]
 pub struct Nameservers {
-    files: BTreeMap<PathBuf, Vec<SocketAddr>>,
+    /// None of a file that is of no use.
+    servers: BTreeMap<PathBuf, Vec<SocketAddr>>,
+    /// The files that were read.
+    pub(super) files: Files,
     /// A sentence for each file that cannot be read or names no server.
     pub problems: Vec<String>,
 }
@@ -22,22 +25,32 @@ impl Nameservers {
         let mut read = Self::default();
         for source in config.upstreams.iter().flat_map(|upstream| &upstream.servers) {
             if let UpstreamServer::ResolvConf(path) = source
-                && !read.files.contains_key(path)
+                && !read.servers.contains_key(path)
             {
                 let servers = read.file(path, listen);
-                read.files.insert(path.clone(), servers);
+                read.servers.insert(path.clone(), servers);
             }
         }
         read
     }
 
+    /// In place of files that are of no use, takes what `previous` has of them. Returns whether it
+    /// knows all of them.
+    pub(super) fn keep_last_good(&mut self, previous: &Self) -> bool {
+        for (path, servers) in self.servers.iter_mut().filter(|(_, servers)| servers.is_empty()) {
+            let Some(last) = previous.servers.get(path) else { return false };
+            servers.clone_from(last);
+        }
+        true
+    }
+
     /// The servers that a file names.
     pub(super) fn of(&self, path: &Path) -> &[SocketAddr] {
-        self.files.get(path).map_or(&[], Vec::as_slice)
+        self.servers.get(path).map_or(&[], Vec::as_slice)
     }
 
     fn file(&mut self, path: &Path, listen: &[SocketAddr]) -> Vec<SocketAddr> {
-        let text = match std::fs::read(path) {
+        let text = match self.files.read(path) {
             Ok(text) => text,
             Err(error) => {
                 self.problems

@@ -12,6 +12,7 @@
 //! | [`peers`] | nsd, unbound, PowerDNS and dnsmasq with generated configurations |
 //! | [`polardns_server`] | PolarDNS, which lies as it is told, from PyPI |
 //! | [`recorder`] | an upstream that notes every packet and answers by script |
+//! | [`config_map`] | files as the kubelet mounts them |
 //! | [`certificates`] | authorities and certificates, made for a test |
 //! | [`tls_server`] | an upstream over TLS that notes who called and how |
 //! | [`tls_client`] | a client over TLS that tells how it was served |
@@ -25,6 +26,7 @@ mod certificates;
 mod client;
 mod clients;
 mod clusters;
+mod config_map;
 mod dot;
 mod edns;
 mod every_type;
@@ -55,4 +57,5 @@ mod truth;
 mod truth_once;
 
 mod wait;
+mod watching;
 mod wire;

@@ -15,6 +15,7 @@ use rustls::pki_types::pem::PemObject;
 
 use super::certificates::{Authority, Certified};
 use super::client::{Ask, connect, read_framed};
+use super::config_map;
 use super::harness::Zerohop;
 use super::process::{find, free_address};
 use super::recorder::Recorder;
@@ -242,34 +243,41 @@ fn under_load(client: &TlsClient, address: SocketAddr, connections: usize, chang
 fn a_new_certificate_is_taken_up_under_load_and_a_bad_one_is_not() {
     let (first, second) = (Authority::new(), Authority::new());
     let address = free_address();
-    let files = first.certify(&[NAME]);
-    let sections = format!("{}{OWN}", section(address, &files));
-    let zerohop = Zerohop::start(&sections);
+    let directory = tempfile::tempdir().unwrap();
+    let of = |files: &Certified| CertificateDer::from_pem_file(&files.certificate).unwrap();
+    // As a Secret is mounted: both files change at once.
+    let put = |certificate: &Certified, key: &Certified| {
+        let read = |path: &Path| std::fs::read_to_string(path).unwrap();
+        let contents = [("tls.crt", read(&certificate.certificate)), ("tls.key", read(&key.key))];
+        config_map::swap(directory.path(), &contents);
+    };
+    let old = first.certify(&[NAME]);
+    put(&old, &old);
+    let files = Certified { certificate: directory.path().join("tls.crt"), key: directory.path().join("tls.key") };
+    let zerohop = Zerohop::start(&format!("{}{OWN}", section(address, &files)));
     let client = TlsClient::new(&[&first, &second], &["dot"]);
     let shown = |authority: &Authority| {
         let mut connection = TlsClient::new(&[authority], &[]).connect(address);
         connection.ask(&own("a"));
         connection.shown()
     };
-    let of = |files: &Certified| CertificateDer::from_pem_file(&files.certificate).unwrap();
-    let put = |new: &Certified| {
-        std::fs::copy(&new.certificate, &files.certificate).unwrap();
-        std::fs::copy(&new.key, &files.key).unwrap();
-    };
-    assert_eq!(shown(&first), of(&files));
+    assert_eq!(shown(&first), of(&old));
     let new = second.certify(&[NAME]);
     under_load(&client, address, 200, || {
-        put(&new);
-        zerohop.reload(&sections);
+        put(&new, &new);
+        until("the new certificate", || (zerohop.reloads() == (1, 0)).then_some(()));
     });
     assert_eq!(shown(&second), of(&new));
     let metrics = zerohop.metrics();
     assert_eq!(metrics.sum("zerohop_tls_handshake_failures_total", &[]), 0);
     assert_eq!(metrics.sum("zerohop_send_failures_total", &[]), 0);
-    // The key of another.
-    std::fs::copy(first.certify(&["other.example"]).key, &files.key).unwrap();
-    zerohop.reload(&sections);
+    put(&new, &old);
+    until("the bad one to be turned down", || (zerohop.reloads() == (1, 1)).then_some(()));
     zerohop.log_line(&["ERROR", "server.tls.key", "is not the key to"]);
     assert_eq!(zerohop.metrics().sum("zerohop_config_current", &[]), 0);
     assert_eq!(shown(&second), of(&new));
+    put(&old, &old);
+    until("a good one", || (zerohop.reloads() == (2, 1)).then_some(()));
+    assert_eq!(zerohop.metrics().sum("zerohop_config_current", &[]), 1);
+    assert_eq!(shown(&first), of(&old));
 }

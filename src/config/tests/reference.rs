@@ -18,7 +18,8 @@ zerohop reads one TOML file: that of `--config`, else of `$ZEROHOP_CONFIG`, else
 
 - A *duration* is a whole number of seconds, or a string: `"400ms"`, `"5s"`, `"2m"`, `"1h"`, `"1d"`.
 - A *size* is a number of octets, or a string: `"64MiB"`, `"1GiB"`.
-- Paths are relative to the directory of the file.
+- Paths are relative to the directory of the file. What changes in the file, and in those that it
+  names, is taken up by itself: [reload.md](reload.md).
 - Unknown keys are faults, so that a slip of the pen is not a setting lost.
 "#;
 

@@ -78,7 +78,7 @@ fn private_key(
 
 fn octets(at: &At<String>, key: &Key, directory: &Path, report: &mut Report<'_>) -> Option<Vec<u8>> {
     let path = directory.join(&at.value);
-    let read = std::fs::read(&path);
+    let read = report.files().read(&path);
     if let Err(error) = &read {
         let problem = format!("{} cannot be read: {error}", path.display());
         report.error(at.span.start, &key.path(), Message::new(problem, "name a readable PEM file"));
