@@ -70,3 +70,38 @@ impl Nameservers {
         others
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::parse;
+
+    #[test]
+    fn a_file_that_is_of_no_use_keeps_its_last_servers_and_a_new_one_has_none() {
+        let directory = tempfile::tempdir().unwrap();
+        let put = |name: &str, text: &str| std::fs::write(directory.path().join(name), text).unwrap();
+        put("one", "nameserver 192.0.2.1\nnameserver 192.0.2.2\n");
+        put("two", "");
+        let read = |files: &str| {
+            let listen = "[server]\nlisten = ['127.0.0.1', '10.0.0.1']\n";
+            let zone = format!("[[zone]]\nname = '.'\nforward = [{files}]\n");
+            let loaded = parse(&directory.path().join("zerohop.toml"), &format!("{listen}{zone}")).unwrap();
+            Nameservers::read(&loaded.config, &loaded.config.server.addresses())
+        };
+        let (both, one) = ("'resolv-conf:one', 'resolv-conf:two'", "'resolv-conf:one'");
+        let of = |nameservers: &Nameservers, name: &str| nameservers.of(&directory.path().join(name)).len();
+        let start = read(both);
+        assert_eq!((of(&start, "one"), of(&start, "two"), start.problems.len()), (2, 0, 1));
+        put("one", "nameserver 10.0.0.1\nnameserver 127.0.0.1\n");
+        let mut next = read(both);
+        assert!(next.problems[0].ends_with("the file names none but our own address"), "{:?}", next.problems);
+        assert_eq!((next.problems.len(), of(&next, "one")), (2, 0));
+        assert!(next.keep_last_good(&start), "that of `two` is nothing");
+        assert_eq!((of(&next, "one"), of(&next, "two")), (2, 0));
+        put("one", "nameserver 192.0.2.3\n");
+        let mut later = read(one);
+        assert!(later.keep_last_good(&next));
+        assert_eq!(of(&later, "one"), 1);
+        assert!(!read(both).keep_last_good(&later), "`two` is new");
+    }
+}

@@ -169,6 +169,23 @@ mod tests {
     }
 
     #[test]
+    fn an_address_for_tls_is_taken_once_and_its_own_key_is_named() {
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = taken.local_addr().unwrap();
+        let resolver = rustls::server::ResolvesServerCertUsingSni::new();
+        let builder = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()));
+        let builder = builder.with_safe_default_protocol_versions().unwrap().with_no_client_auth();
+        let config = Arc::new(builder.with_cert_resolver(Arc::new(resolver)));
+        let error = open_tls(address, 2, &config).unwrap_err().to_string();
+        assert!(error.starts_with(&format!("cannot listen on {address} (TLS): Address already in use")), "{error}");
+        assert!(error.ends_with("or change [server.tls] listen"), "{error}");
+        drop(taken);
+        let ours = open_tls(address, 2, &config).unwrap();
+        assert_eq!(ours.len(), 2);
+        assert!(open_tls(address, 2, &config).is_err(), "a second instance");
+    }
+
+    #[test]
     fn an_address_that_is_not_on_the_node_yet_can_be_bound() {
         assert!(open("169.254.20.10:35353".parse().unwrap(), 1).is_ok());
     }

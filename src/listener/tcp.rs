@@ -85,9 +85,10 @@ async fn attend(
             Connection::serve(reader, writer, client, context).await;
         }
         Some(acceptor) => {
-            if let Some(stream) = tls::accept(acceptor, stream, &context).await {
+            if let Some(stream) = Box::pin(tls::accept(acceptor, stream, &context)).await {
                 let (reader, writer) = split(stream);
-                Connection::serve(reader, writer, client, context).await;
+                // Apart, so that connections without TLS need no room for it.
+                Box::pin(Connection::serve(reader, writer, client, context)).await;
             }
         }
     }

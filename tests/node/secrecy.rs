@@ -1,7 +1,7 @@
 //! DNS over TLS to clients (RFC 7858): what kdig, openssl and a client of our own expect of it.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::SocketAddr;
+use std::net::{Shutdown, SocketAddr};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
@@ -9,6 +9,7 @@ use std::thread;
 
 use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::RecordType::A;
+use nix::sys::signal::Signal;
 use rustls::ProtocolVersion;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -173,9 +174,38 @@ fn answers_come_as_they_are_found_and_many_questions_go_at_once() {
     held.recv().unwrap().answer_a([192, 0, 2, 8], 300);
     assert_eq!(slower.check(read_framed(&mut connection.stream).unwrap()).data(A), ["192.0.2.8"]);
     assert!(read_framed(&mut connection.stream).is_none(), "and then the connection ends");
+    // One that says so to TCP alone hears it, too.
+    let mut connection = TlsClient::new(&[&authority], &["dot"]).connect(address);
+    let slowest = Ask::new("slowest.slow.example.", A);
+    connection.stream.write_all(&slowest.framed()).unwrap();
+    let asked = held.recv().unwrap();
+    connection.stream.sock.shutdown(Shutdown::Write).unwrap();
+    asked.answer_a([192, 0, 2, 7], 300);
+    assert_eq!(slowest.check(read_framed(&mut connection.stream).unwrap()).data(A), ["192.0.2.7"]);
     let metrics = zerohop.metrics();
-    assert_eq!(metrics.sum("zerohop_requests_total", &[("protocol", "tls")]), 52);
+    assert_eq!(metrics.sum("zerohop_requests_total", &[("protocol", "tls")]), 53);
     assert_eq!(metrics.sum("zerohop_requests_total", &[("protocol", "tcp")]), 0);
+}
+
+#[test]
+fn what_is_under_way_at_a_stop_is_answered_and_then_there_is_an_end() {
+    let (hold, held) = std::sync::mpsc::channel();
+    let upstream = Recorder::scripted(move |asked| hold.send(asked).unwrap());
+    let authority = Authority::new();
+    let (mut zerohop, address) = zerohop("", &authority, &upstream);
+    let client = TlsClient::new(&[&authority], &["dot"]);
+    let (mut idle, mut waiting) = (client.connect(address), client.connect(address));
+    idle.ask(&own("a"));
+    let question = Ask::new("slow.example.", A);
+    waiting.stream.write_all(&question.framed()).unwrap();
+    let asked = held.recv().unwrap();
+    let _in_its_handshake = connect(address);
+    zerohop.process.signal(Signal::SIGTERM);
+    assert_eq!(idle.stream.read(&mut [0]).unwrap(), 0, "it is told of the end");
+    asked.answer_a([192, 0, 2, 9], 300);
+    assert_eq!(question.check(read_framed(&mut waiting.stream).unwrap()).data(A), ["192.0.2.9"]);
+    assert_eq!(waiting.stream.read(&mut [0]).unwrap(), 0);
+    assert_eq!(zerohop.process.exit_code(), Some(0));
 }
 
 #[test]
