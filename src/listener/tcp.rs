@@ -1,5 +1,5 @@
-//! Connections (RFC 7766), over TLS or without: pipelined questions, answers in the order they are found, and an end to
-//! whoever holds a connection without using it.
+//! Connections (RFC 7766), over TLS or without: pipelined questions, answers in the order they are
+//! found, and an end to whoever holds a connection without using it.
 
 use std::io;
 use std::net::TcpListener;
