@@ -29,7 +29,7 @@ pub fn check(packet: &[u8]) {
     assert!(!name.iter().any(u8::is_ascii_uppercase));
     assert_eq!(query.opcode(), query_opcode(packet));
 
-    for protocol in [Protocol::Udp, Protocol::Tcp] {
+    for protocol in [Protocol::Udp, Protocol::Tcp, Protocol::Tls] {
         let limit = protocol.size_limit(&query);
         assert!((512..=65_535).contains(&limit));
         let length = write_answer(
@@ -37,7 +37,7 @@ pub fn check(packet: &[u8]) {
             &StoredAnswer::bare(Rcode::BADVERS, Some(22)),
             Moment::ORIGIN,
             0,
-            Terms { limit, keepalive: Some(100) },
+            Terms { limit, keepalive: Some(100), encrypted: protocol == Protocol::Tls },
             &mut out,
         );
         let reply = Wire::read(&out[..length]);

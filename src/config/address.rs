@@ -11,7 +11,7 @@ use super::{Prefix, Transport, UpstreamServer};
 /// Where DNS is spoken unless a port is said (RFC 1035, section 4.2).
 pub(super) const DNS_PORT: u16 = 53;
 /// Where it is spoken over TLS (RFC 7858, section 3.1).
-const TLS_PORT: u16 = 853;
+pub(super) const TLS_PORT: u16 = 853;
 
 /// What goes before the path of a resolv.conf(5) file.
 const RESOLV_CONF: &str = "resolv-conf:";

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::files::Files;
 use super::text::{Place, Text};
 
 /// What is wrong, and what to write instead.
@@ -76,30 +77,38 @@ impl fmt::Display for Fault {
 
 /// Faults by file and place, each once. Shown, they end with a count.
 #[derive(Clone, Debug, Default)]
-pub struct Faults(Vec<Fault>);
+pub struct Faults {
+    list: Vec<Fault>,
+    files: Files,
+}
 
 impl Faults {
     pub fn iter(&self) -> impl Iterator<Item = &Fault> {
-        self.0.iter()
+        self.list.iter()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.list.is_empty()
     }
 
     /// How many keep the configuration from being used.
     pub fn errors(&self) -> usize {
-        self.0.iter().filter(|fault| fault.severity == Severity::Error).count()
+        self.list.iter().filter(|fault| fault.severity == Severity::Error).count()
     }
 
     /// How many do not.
     pub fn warnings(&self) -> usize {
-        self.0.len() - self.errors()
+        self.list.len() - self.errors()
+    }
+
+    /// The files that were read, or were to be: when one of them changes, there may be other faults.
+    pub fn files(&self) -> &Files {
+        &self.files
     }
 
     /// The only fault of a file that could not be read at all.
-    pub(super) fn of_file(file: &Path, message: Message) -> Self {
-        let mut faults = Self::default();
+    pub(super) fn of_file(file: &Path, message: Message, files: Files) -> Self {
+        let mut faults = Self { list: Vec::new(), files };
         faults.push(Severity::Error, &file.into(), None, "", message);
         faults
     }
@@ -112,7 +121,7 @@ impl Faults {
         key: &str,
         message: Message,
     ) {
-        self.0.push(Fault {
+        self.list.push(Fault {
             severity,
             file: Arc::clone(file),
             place,
@@ -125,17 +134,17 @@ impl Faults {
     }
 
     fn in_order(mut self) -> Self {
-        self.0.sort_by(|a, b| (&a.file, &a.place, &a.key, &a.problem).cmp(&(&b.file, &b.place, &b.key, &b.problem)));
+        self.list.sort_by(|a, b| (&a.file, &a.place, &a.key, &a.problem).cmp(&(&b.file, &b.place, &b.key, &b.problem)));
         let same =
             |a: &Fault, b: &Fault| (&a.file, &a.place, &a.key, &a.problem) == (&b.file, &b.place, &b.key, &b.problem);
-        self.0.dedup_by(|a, b| same(a, b));
+        self.list.dedup_by(|a, b| same(a, b));
         self
     }
 }
 
 impl fmt::Display for Faults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|fault| fault.fmt(f))?;
+        self.list.iter().try_for_each(|fault| fault.fmt(f))?;
         let counted = |count: usize, one: &str| match count {
             0 => None,
             1 => Some(format!("1 {one}")),
@@ -165,8 +174,14 @@ pub(super) struct Report<'t> {
 }
 
 impl<'t> Report<'t> {
-    pub(super) fn new(text: &'t Text) -> Self {
-        Self { text, faults: Faults::default(), broken_lines: Vec::new() }
+    /// `files` are those that were read so far.
+    pub(super) fn new(text: &'t Text, files: Files) -> Self {
+        Self { text, faults: Faults { list: Vec::new(), files }, broken_lines: Vec::new() }
+    }
+
+    /// The files that were read, for reading another.
+    pub(super) fn files(&mut self) -> &mut Files {
+        &mut self.faults.files
     }
 
     /// A place that is no TOML. Only the first of a line is kept.

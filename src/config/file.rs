@@ -32,6 +32,14 @@ pub(super) struct Server {
     pub(super) tcp_read: Duration,
     pub(super) drain: Duration,
     pub(super) private_reverse: String,
+    pub(super) tls: Option<ServerTls>,
+}
+
+pub(super) struct ServerTls {
+    pub(super) span: Range<usize>,
+    pub(super) listen: Option<Vec<At<String>>>,
+    pub(super) certificate: Option<At<String>>,
+    pub(super) key: Option<At<String>>,
 }
 
 pub(super) struct Cache {
@@ -149,7 +157,8 @@ fn syntax(error: &Error, report: &mut Report<'_>) {
 fn single<'a>(root: &'a DeTable<'a>, section: Section, absent: &'a DeTable<'a>, report: &mut Report<'_>) -> Table<'a> {
     let found = root.get(section.path());
     let entries = found.and_then(|value| value.get_ref().as_table()).unwrap_or(absent);
-    Table::open(section, entries, found.map_or(0..0, toml::Spanned::span), &[], report)
+    let inside: &[&str] = if section == Section::Server { &["tls"] } else { &[] };
+    Table::open(section, entries, found.map_or(0..0, toml::Spanned::span), inside, report)
 }
 
 fn repeated<T>(
@@ -173,7 +182,19 @@ fn server(table: &Table<'_>, report: &mut Report<'_>) -> Server {
         workers: table.number(&keys::WORKERS, report).map(|at| at.value),
         allow: table.texts(&keys::ALLOW, report).unwrap_or_default(),
         tcp_connections: table.number(&keys::TCP_CONNECTIONS, report).map_or(0, |at| at.value),
+        tls: server_tls(table.entries, report),
     }
+}
+
+fn server_tls(server: &DeTable<'_>, report: &mut Report<'_>) -> Option<ServerTls> {
+    let (entries, span) = Table::inner(server, Section::ServerTls, report)?;
+    let table = Table::open(Section::ServerTls, entries, span, &[], report);
+    Some(ServerTls {
+        listen: table.texts(&keys::TLS_LISTEN, report),
+        certificate: table.text(&keys::TLS_CERTIFICATE, report),
+        key: table.text(&keys::TLS_KEY, report),
+        span: table.span,
+    })
 }
 
 fn admin(table: &Table<'_>, report: &mut Report<'_>) -> Admin {

@@ -7,6 +7,7 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Section {
     Server,
+    ServerTls,
     Interface,
     Admin,
     Cache,
@@ -80,6 +81,7 @@ pub(super) const DEFAULT_WORKERS: usize = 4;
 impl Section {
     pub(super) const ALL: &[Self] = &[
         Self::Server,
+        Self::ServerTls,
         Self::Interface,
         Self::Admin,
         Self::Cache,
@@ -94,6 +96,7 @@ impl Section {
     pub(super) const fn path(self) -> &'static str {
         match self {
             Self::Server => "server",
+            Self::ServerTls => "server.tls",
             Self::Interface => "interface",
             Self::Admin => "admin",
             Self::Cache => "cache",
@@ -155,15 +158,22 @@ ALLOW: Server "allow", Texts("prefixes"),
     Toml(r#"["127.0.0.0/8", "::1/128", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16", "fc00::/7", "fe80::/10"]"#),
     "Who may ask: private, shared and link-local ranges unless said. A loopback or link-local listener answers every client.";
 TCP_CONNECTIONS: Server "tcp-connections", Count { min: 1, max: 65_536 }, Toml("1024"),
-    "The most TCP connections at once, over all workers.";
+    "The most TCP connections at once, over all workers, those of `server.tls` included.";
 TCP_IDLE: Server "tcp-idle", seconds(1, 3600), Toml(r#""10s""#),
     "How long a TCP connection may stay open with nothing asked.";
 TCP_READ: Server "tcp-read", Kind::Duration { min: Duration::from_millis(100), max: Duration::from_secs(60) }, Toml(r#""5s""#),
-    "How long one TCP message may take from its first octet to its last, so that a slow client holds nothing up.";
+    "How long one TCP message may take from its first octet to its last, so that a slow client holds nothing up; and how long a TLS handshake may take.";
 PRIVATE_REVERSE: Server "private-reverse", Word { words: &["forward", "local"] }, Toml(r#""forward""#),
     "Whether the reverse names of private addresses (RFC 6303, RFC 7793) that no zone but `.` covers are asked upstream or answered here.";
 DRAIN: Server "drain", seconds(0, 60), Toml(r#""5s""#),
     "How long answers may be late at a shutdown.";
+
+TLS_LISTEN: ServerTls "listen", Texts("IP addresses, with a port unless it is 853"), Required,
+    "Where questions come in over TLS.";
+TLS_CERTIFICATE: ServerTls "certificate", Text("a path"), Required,
+    "A PEM file of our certificate, and behind it those that vouch for it. Relative to this file's directory.";
+TLS_KEY: ServerTls "key", Text("a path"), Required,
+    "A PEM file of the private key to `certificate`.";
 
 INTERCEPT: Interface "intercept", Texts("IP addresses"), Toml("[]"),
     "Addresses of another DNS service, such as kube-dns, to answer at as well, on each port of `server.listen`. The address must be on the node already: this version adds none to a device.";
@@ -194,7 +204,7 @@ POLICY: Upstream "policy", Word { words: &["fastest", "sequential", "round-robin
 TRUST_AD: Upstream "trust-ad", Flag, Described("servers on loopback and over TLS are believed"),
     "Whether the AD bit (RFC 4035) of its replies is believed.";
 CA: Upstream "ca", Text("a path"), Described("what the system trusts, or `SSL_CERT_FILE`"),
-    "A PEM file of the certificates that vouch for the servers over TLS, and no others do. Relative to this file's directory; read at a start and a reload.";
+    "A PEM file of the certificates that vouch for the servers over TLS, and no others do. Relative to this file's directory.";
 CERTIFICATE: Upstream "certificate", Text("a path"), Described("none"),
     "A PEM file of the certificate that we show to servers over TLS, and those that vouch for it. Stands together with `key`.";
 CLIENT_KEY: Upstream "key", Text("a path"), Described("none"),
@@ -252,7 +262,8 @@ MATCH_TTL: Match "ttl", Ttl { max: MAX_TTL }, Described("the zone's `ttl`"),
 
 /// Keys that are planned and not in this version: better said than called unknown.
 pub(super) const LATER: &[(Section, &[&str])] = &[
-    (Section::Server, &["tls", "lameduck", "in-flight"]),
+    (Section::Server, &["lameduck", "in-flight"]),
+    (Section::ServerTls, &[]),
     (Section::Interface, &["name", "addresses"]),
     (Section::Admin, &["families", "control"]),
     (Section::Cache, &["persist"]),

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::fault::{Message, Report};
 use super::text::Text;
-use super::{Config, Faults, file, validate};
+use super::{Config, Faults, Files, file, validate};
 
 /// The environment variable that names the file.
 pub const VARIABLE: &str = "ZEROHOP_CONFIG";
@@ -58,7 +58,7 @@ impl fmt::Display for Source {
 #[derive(Debug)]
 pub struct Loaded {
     pub config: Config,
-    /// What is legal and hardly meant.
+    /// What is legal and hardly meant; and which files were read.
     pub warnings: Faults,
 }
 
@@ -69,7 +69,11 @@ pub struct Loaded {
 pub fn load(source: &Source) -> Result<Loaded, Faults> {
     match source {
         Source::Default => parse(Path::new(DEFAULT_LABEL), DEFAULT),
-        Source::File(path) => parse(path, &read(path)?),
+        Source::File(path) => {
+            let mut files = Files::default();
+            let text = read(path, &mut files)?;
+            understand(path, text, files)
+        }
     }
 }
 
@@ -78,23 +82,27 @@ pub fn load(source: &Source) -> Result<Loaded, Faults> {
 /// # Errors
 /// As [`load`].
 pub fn parse(label: &Path, text: &str) -> Result<Loaded, Faults> {
-    let text = Text::new(label, text.to_owned());
-    let mut report = Report::new(&text);
+    understand(label, text.to_owned(), Files::default())
+}
+
+fn understand(label: &Path, text: String, files: Files) -> Result<Loaded, Faults> {
+    let text = Text::new(label, text);
+    let mut report = Report::new(&text, files);
     let said = file::read(&mut report);
     let config = validate::validate(&said, label.parent().unwrap_or(Path::new("")), &mut report);
     let faults = report.finish();
     if faults.errors() == 0 { Ok(Loaded { config, warnings: faults }) } else { Err(faults) }
 }
 
-fn read(path: &Path) -> Result<String, Faults> {
-    let octets = std::fs::read(path).map_err(|error| {
+fn read(path: &Path, files: &mut Files) -> Result<String, Faults> {
+    let octets = files.read(path).map_err(|error| {
         let remedy = format!("create it, or name another with --config or ${VARIABLE}");
-        Faults::of_file(path, Message::new(format!("the file cannot be read: {error}"), remedy))
+        Faults::of_file(path, Message::new(format!("the file cannot be read: {error}"), remedy), files.clone())
     })?;
     String::from_utf8(octets).map_err(|error| {
         let valid = error.utf8_error().valid_up_to();
         let text = Text::new(path, String::from_utf8_lossy(&error.as_bytes()[..valid]).into_owned());
-        let mut report = Report::new(&text);
+        let mut report = Report::new(&text, files.clone());
         report.syntax(valid, Message::new("an octet here is not UTF-8", "save the file as UTF-8"));
         report.finish()
     })

@@ -6,6 +6,7 @@
 mod address;
 mod fault;
 mod file;
+mod files;
 mod keys;
 mod load;
 mod quantity;
@@ -25,11 +26,13 @@ use std::time::Duration;
 use regex::bytes::Regex;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
+use rustls::sign::CertifiedKey;
 
 use crate::dns::{Name, Rcode, Record, RecordType, TtlRules};
 
 pub use address::reaches;
 pub use fault::{Fault, Faults, Severity};
+pub use files::Files;
 pub use load::{Loaded, Source, USUAL_FILE, VARIABLE, load, parse};
 pub use text::Place;
 
@@ -71,6 +74,26 @@ pub struct Server {
     pub tcp_read: Duration,
     /// How long answers may be late at a shutdown.
     pub drain: Duration,
+    pub tls: Option<ServerTls>,
+}
+
+impl Server {
+    /// All addresses where questions come in, however they do.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.listen.iter().chain(self.tls.iter().flat_map(|tls| &tls.listen)).copied().collect()
+    }
+}
+
+/// `[server.tls]`: where they come in over TLS.
+#[derive(Debug)]
+pub struct ServerTls {
+    /// Never empty, no address twice, none of [`Server::listen`].
+    pub listen: Vec<SocketAddr>,
+    /// Who we say we are.
+    pub identity: Arc<CertifiedKey>,
+    /// When the first of its certificates expires, in seconds since 1970; `None` when that cannot be
+    /// read.
+    pub expires: Option<u64>,
 }
 
 /// A range of addresses in CIDR notation. The bits of `address` below `length` are zero.

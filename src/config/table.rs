@@ -14,7 +14,7 @@ use super::text::At;
 
 /// A section of the file.
 pub(super) struct Table<'a> {
-    entries: &'a DeTable<'a>,
+    pub(super) entries: &'a DeTable<'a>,
     /// Its header; the whole value of an inline table.
     pub(super) span: Range<usize>,
 }
@@ -160,7 +160,9 @@ impl<'a> Table<'a> {
         let table = value.get_ref().as_table();
         if table.is_none() {
             let keys: Vec<String> = section.keys().map(example).collect();
-            let remedy = format!("write {name} = {{ {} }}, or some of that", keys.join(", "));
+            let all = section.keys().all(|key| matches!(key.preset, Preset::Required));
+            let or_less = if all { "" } else { ", or some of that" };
+            let remedy = format!("write {name} = {{ {} }}{or_less}", keys.join(", "));
             report.error(value.span().start, section.path(), Message::new("must be a table", remedy));
         }
         Some((table?, value.span()))
@@ -191,7 +193,8 @@ impl<'a> Table<'a> {
 fn example(key: &'static Key) -> String {
     match key.preset {
         Preset::Toml(text) => format!("{} = {text}", key.name),
-        Preset::Required | Preset::Described(_) => key.name.to_owned(),
+        Preset::Required => format!("{} = …", key.name),
+        Preset::Described(_) => key.name.to_owned(),
     }
 }
 

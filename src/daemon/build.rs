@@ -76,8 +76,10 @@ fn label(zone: &config::Zone) -> String {
 /// The keys whose change a reload cannot carry out.
 pub(super) fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
     let (a, b) = (&old.server, &new.server);
+    let over_tls = |server: &config::Server| server.tls.as_ref().map(|tls| tls.listen.clone());
     let changes = [
         ("server.listen", a.listen != b.listen),
+        ("server.tls.listen", over_tls(a) != over_tls(b)),
         ("server.workers", a.workers != b.workers),
         ("server.tcp-connections", a.tcp_connections != b.tcp_connections),
         ("server.tcp-idle", a.tcp_idle != b.tcp_idle),

@@ -1,11 +1,13 @@
 //! The only room that knows every room: builds them, listens to signals, reloads, and drains.
 
 pub mod build;
+mod changes;
 mod log;
 pub mod nameservers;
 
 use std::fmt;
 use std::io;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -17,14 +19,15 @@ use tokio::task::LocalSet;
 use crate::admin::{self, Admin};
 use crate::cache::{Failures, Store};
 use crate::clock::Clock;
-use crate::config::{Config, Loaded, Source, load};
+use crate::config::{Config, Files, Loaded, Source, load};
 use crate::forward::{InFlight, Shared};
 use crate::handler::Tables;
-use crate::listener::{self, BindError, Limits, Start, Worker};
+use crate::listener::{self, BindError, Identity, Limits, Start, Worker};
 use crate::metrics::Registry;
 use crate::upstream;
 use crate::zone::Unfit;
 
+use changes::Watch;
 use nameservers::Nameservers;
 
 /// What part of the cache's bytes the workers' fronts may hold in all.
@@ -72,31 +75,39 @@ pub fn run(source: Source, loaded: Loaded) -> Result<(), StartError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let daemon = {
         let _inside = runtime.enter();
-        Daemon::start(source, config)?
+        Daemon::start(source, config, warnings.files())?
     };
     LocalSet::new().block_on(&runtime, daemon.serve())
 }
 
 struct Daemon {
     source: Source,
+    /// As at the start.
     config: Config,
+    /// What was read last, whatever became of it.
+    files: Files,
+    /// Those that are served.
+    nameservers: Nameservers,
     registry: Arc<Registry>,
     tables: Arc<ArcSwap<Tables>>,
+    /// Who we are to clients over TLS, if we serve any.
+    identity: Option<Arc<Identity>>,
     admin: Rc<Admin>,
     workers: Vec<Worker>,
     stop: watch::Sender<bool>,
 }
 
 impl Daemon {
-    fn start(source: Source, config: Config) -> Result<Self, StartError> {
+    fn start(source: Source, config: Config, read: &Files) -> Result<Self, StartError> {
         let server = &config.server;
         let clock = Clock::start();
         let registry = Arc::new(Registry::new(server.workers));
         let ready = build::secret_name();
-        let nameservers = Nameservers::read(&config, &server.listen);
+        let nameservers = Nameservers::read(&config, &server.addresses());
         for problem in &nameservers.problems {
             tracing::warn!("{problem}");
         }
+        let files = together(read, &nameservers);
         let tables =
             build::tables(&config, &nameservers, None, 1, &registry, ready.clone()).map_err(StartError::Unfit)?;
         let tables = Arc::new(ArcSwap::from_pointee(tables));
@@ -110,6 +121,15 @@ impl Daemon {
             let opened = listener::open(address, server.workers).map_err(StartError::Bind)?;
             sockets.iter_mut().zip(opened).for_each(|(worker, socket)| worker.push(socket));
         }
+        let identity = server.tls.as_ref().map(|tls| Identity::new(Arc::clone(&tls.identity)));
+        if let Some((tls, identity)) = server.tls.as_ref().zip(identity.as_ref()) {
+            let over_tls = identity.server_config().map_err(io::Error::other)?;
+            for &address in &tls.listen {
+                let opened = listener::open_tls(address, server.workers, &over_tls).map_err(StartError::Bind)?;
+                sockets.iter_mut().zip(opened).for_each(|(worker, socket)| worker.push(socket));
+            }
+        }
+        registry.control.certificate_expires(server.tls.as_ref().and_then(|tls| tls.expires));
         let (stop, stopped) = watch::channel(false);
         let start = |index: usize| Start {
             index,
@@ -137,7 +157,7 @@ impl Daemon {
             max_connections: server.tcp_connections,
         });
         say_hello(&source, &config, &tables.load());
-        Ok(Self { source, config, registry, tables, admin, workers, stop })
+        Ok(Self { source, config, files, nameservers, registry, tables, identity, admin, workers, stop })
     }
 
     async fn serve(mut self) -> Result<(), StartError> {
@@ -154,15 +174,21 @@ impl Daemon {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut hangup = signal(SignalKind::hangup())?;
+        let mut watch = Watch::start();
         let by = loop {
+            watch.follow(self.files.paths());
             tokio::select! {
                 Some(()) = received(&mut terminate) => break "SIGTERM",
                 Some(()) = received(&mut interrupt) => break "SIGINT",
-                Some(()) = received(&mut hangup) => {
-                    self.reload();
-                    exchange.keep_only(self.tables.load().servers());
+                Some(()) = received(&mut hangup) => {}
+                () = watch.settled() => {
+                    let changed = self.files.changed();
+                    let Some(first) = changed.first() else { continue };
+                    tracing::info!(file = %first.display(), files = changed.len(), "files have changed");
                 }
             }
+            self.reload();
+            exchange.keep_only(self.tables.load().servers());
         };
         tracing::info!(signal = by, "stopping: answering what is under way");
         let _ = self.stop.send(true);
@@ -174,43 +200,60 @@ impl Daemon {
     }
 
     /// Reads everything again and swaps the tables, or leaves all as it is when there is any fault.
+    /// Only a resolv.conf that is of no use holds nothing else up: its last servers stay.
     fn reload(&mut self) {
-        let control = &self.registry.control;
         let loaded = match load(&self.source) {
             Ok(loaded) => loaded,
             Err(faults) => {
                 for fault in faults.iter() {
                     tracing::error!("{}", fault.headline());
                 }
+                self.files = faults.files().clone();
                 return self.keep_previous(faults.errors());
             }
         };
         for warning in loaded.warnings.iter() {
             tracing::warn!("{}", warning.headline());
         }
-        let (generation, ready) = (self.tables.load().generation + 1, self.admin.ready.clone());
         // A restart takes over new listen addresses; until then those of the start are ours.
-        let nameservers = Nameservers::read(&loaded.config, &self.config.server.listen);
-        if !nameservers.problems.is_empty() {
-            for problem in &nameservers.problems {
-                tracing::error!("{problem}");
-            }
+        let mut nameservers = Nameservers::read(&loaded.config, &self.config.server.addresses());
+        self.files = together(loaded.warnings.files(), &nameservers);
+        for problem in &nameservers.problems {
+            tracing::error!("{problem}");
+        }
+        if !nameservers.keep_last_good(&self.nameservers) {
             return self.keep_previous(nameservers.problems.len());
         }
-        match build::tables(&loaded.config, &nameservers, Some(&self.tables.load()), generation, &self.registry, ready)
-        {
+        let previous = self.tables.load();
+        let (generation, ready) = (previous.generation + 1, self.admin.ready.clone());
+        match build::tables(&loaded.config, &nameservers, Some(&previous), generation, &self.registry, ready) {
             Ok(tables) => self.tables.store(Arc::new(tables)),
             Err(error) => {
                 tracing::error!("{error}");
                 return self.keep_previous(1);
             }
         }
+        let control = &self.registry.control;
+        // Without the listeners of a start there is nobody to show a certificate to.
+        if let Some((identity, tls)) = self.identity.as_ref().zip(loaded.config.server.tls.as_ref()) {
+            identity.become_another(Arc::clone(&tls.identity));
+            control.certificate_expires(tls.expires);
+        }
         for key in build::needs_restart(&self.config, &loaded.config) {
             tracing::warn!(key, "changed, and takes effect at the next start only");
         }
-        control.reloads_good.increment(1);
-        control.config_current.set(1.0);
-        tracing::info!(generation, zones = loaded.config.configured_zones().count(), "configuration reloaded");
+        let zones = loaded.config.configured_zones().count();
+        if nameservers.problems.is_empty() {
+            control.reloads_good.increment(1);
+            control.config_current.set(1.0);
+            tracing::info!(generation, zones, "configuration reloaded");
+        } else {
+            control.reloads_bad.increment(1);
+            control.config_current.set(0.0);
+            let files = nameservers.problems.len();
+            tracing::error!(generation, zones, files, "configuration reloaded, but for files whose last servers stay");
+        }
+        self.nameservers = nameservers;
     }
 
     fn keep_previous(&self, faults: usize) {
@@ -220,13 +263,20 @@ impl Daemon {
     }
 }
 
+/// The files of a configuration and those of its upstreams.
+fn together(read: &Files, nameservers: &Nameservers) -> Files {
+    let mut files = read.clone();
+    files.extend(&nameservers.files);
+    files
+}
+
 /// The next signal; never, when its stream has ended.
 async fn received(signal: &mut Signal) -> Option<()> {
     signal.recv().await
 }
 
 fn say_hello(source: &Source, config: &Config, tables: &Tables) {
-    let listen: Vec<String> = config.server.listen.iter().map(ToString::to_string).collect();
+    let spelled = |addresses: &[SocketAddr]| addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
     let zones: Vec<String> = config.configured_zones().map(|zone| zone.name.to_string()).collect();
     let mut upstreams: Vec<String> = tables.servers().map(ToString::to_string).collect();
     upstreams.sort_unstable();
@@ -234,7 +284,8 @@ fn say_hello(source: &Source, config: &Config, tables: &Tables) {
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         config = %source,
-        listen = listen.join(" "),
+        listen = spelled(&config.server.listen),
+        tls = config.server.tls.as_ref().map(|tls| spelled(&tls.listen)),
         workers = config.server.workers,
         zones = zones.join(" "),
         upstreams = upstreams.join(" "),

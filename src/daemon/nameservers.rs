@@ -4,13 +4,16 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use crate::config::{Config, UpstreamServer, reaches};
+use crate::config::{Config, Files, UpstreamServer, reaches};
 use crate::upstream::nameservers;
 
 /// The servers of every file, and what is wrong with the files.
 #[derive(Debug, Default)]
 pub struct Nameservers {
-    files: BTreeMap<PathBuf, Vec<SocketAddr>>,
+    /// None of a file that is of no use.
+    servers: BTreeMap<PathBuf, Vec<SocketAddr>>,
+    /// The files that were read.
+    pub(super) files: Files,
     /// A sentence for each file that cannot be read or names no server.
     pub problems: Vec<String>,
 }
@@ -22,22 +25,32 @@ impl Nameservers {
         let mut read = Self::default();
         for source in config.upstreams.iter().flat_map(|upstream| &upstream.servers) {
             if let UpstreamServer::ResolvConf(path) = source
-                && !read.files.contains_key(path)
+                && !read.servers.contains_key(path)
             {
                 let servers = read.file(path, listen);
-                read.files.insert(path.clone(), servers);
+                read.servers.insert(path.clone(), servers);
             }
         }
         read
     }
 
+    /// In place of files that are of no use, takes what `previous` has of them. Returns whether it
+    /// knows all of them.
+    pub(super) fn keep_last_good(&mut self, previous: &Self) -> bool {
+        for (path, servers) in self.servers.iter_mut().filter(|(_, servers)| servers.is_empty()) {
+            let Some(last) = previous.servers.get(path) else { return false };
+            servers.clone_from(last);
+        }
+        true
+    }
+
     /// The servers that a file names.
     pub(super) fn of(&self, path: &Path) -> &[SocketAddr] {
-        self.files.get(path).map_or(&[], Vec::as_slice)
+        self.servers.get(path).map_or(&[], Vec::as_slice)
     }
 
     fn file(&mut self, path: &Path, listen: &[SocketAddr]) -> Vec<SocketAddr> {
-        let text = match std::fs::read(path) {
+        let text = match self.files.read(path) {
             Ok(text) => text,
             Err(error) => {
                 self.problems
@@ -55,5 +68,40 @@ impl Nameservers {
             self.problems.push(format!("{}: no upstream servers: the file names {but}", path.display()));
         }
         others
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::parse;
+
+    #[test]
+    fn a_file_that_is_of_no_use_keeps_its_last_servers_and_a_new_one_has_none() {
+        let directory = tempfile::tempdir().unwrap();
+        let put = |name: &str, text: &str| std::fs::write(directory.path().join(name), text).unwrap();
+        put("one", "nameserver 192.0.2.1\nnameserver 192.0.2.2\n");
+        put("two", "");
+        let read = |files: &str| {
+            let listen = "[server]\nlisten = ['127.0.0.1', '10.0.0.1']\n";
+            let zone = format!("[[zone]]\nname = '.'\nforward = [{files}]\n");
+            let loaded = parse(&directory.path().join("zerohop.toml"), &format!("{listen}{zone}")).unwrap();
+            Nameservers::read(&loaded.config, &loaded.config.server.addresses())
+        };
+        let (both, one) = ("'resolv-conf:one', 'resolv-conf:two'", "'resolv-conf:one'");
+        let of = |nameservers: &Nameservers, name: &str| nameservers.of(&directory.path().join(name)).len();
+        let start = read(both);
+        assert_eq!((of(&start, "one"), of(&start, "two"), start.problems.len()), (2, 0, 1));
+        put("one", "nameserver 10.0.0.1\nnameserver 127.0.0.1\n");
+        let mut next = read(both);
+        assert!(next.problems[0].ends_with("the file names none but our own address"), "{:?}", next.problems);
+        assert_eq!((next.problems.len(), of(&next, "one")), (2, 0));
+        assert!(next.keep_last_good(&start), "that of `two` is nothing");
+        assert_eq!((of(&next, "one"), of(&next, "two")), (2, 0));
+        put("one", "nameserver 192.0.2.3\n");
+        let mut later = read(one);
+        assert!(later.keep_last_good(&next));
+        assert_eq!(of(&later, "one"), 1);
+        assert!(!read(both).keep_last_good(&later), "`two` is new");
     }
 }

@@ -20,11 +20,13 @@ pub(super) mod flag {
 pub const CLASS_IN: u16 = 1;
 /// edns-tcp-keepalive (RFC 7828, section 3.1).
 pub(super) const KEEPALIVE_OPTION: u16 = 11;
+/// Padding (RFC 7830, section 3).
+pub(super) const PADDING_OPTION: u16 = 12;
 /// The DO bit in the TTL field of an OPT record (RFC 6891, section 6.1.4).
 pub(super) const DNSSEC_OK: u8 = 0x80;
 
 /// What the client said of itself in an OPT record (RFC 6891). Other options are read past: COOKIE
-/// and PADDING are hop by hop, and ECS is not passed on.
+/// is hop by hop, and ECS is not passed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Opt {
     /// The largest UDP payload it takes.
@@ -33,6 +35,8 @@ pub struct Opt {
     pub dnssec_ok: bool,
     /// It wants to know how long its connection may be idle (RFC 7828).
     pub keepalive: bool,
+    /// It hid the length of its query, and wants the same of the reply (RFC 7830).
+    pub padding: bool,
 }
 
 /// A well-formed question.
@@ -116,19 +120,21 @@ impl<'p> Query<'p> {
     /// The query alone: header, question and OPT, without other records and options, which may be
     /// long and say nothing to us. Parsed, it is equal to this one.
     pub fn without_records(&self) -> Box<[u8]> {
-        let mut packet = Vec::with_capacity(self.question_end + OPT_LENGTH + 4);
+        let mut packet = Vec::with_capacity(self.question_end + OPT_LENGTH + 8);
         packet.extend_from_slice(self.head());
         packet[6..HEADER].fill(0);
-        if let Some(Opt { udp_size, version, dnssec_ok, keepalive }) = self.opt {
+        if let Some(Opt { udp_size, version, dnssec_ok, keepalive, padding }) = self.opt {
             packet[HEADER - 1] = 1;
             packet.push(0);
             packet.extend_from_slice(&RecordType::OPT.code().to_be_bytes());
             packet.extend_from_slice(&udp_size.to_be_bytes());
             packet.extend_from_slice(&[0, version, if dnssec_ok { DNSSEC_OK } else { 0 }, 0, 0]);
-            packet.push(if keepalive { 4 } else { 0 });
-            if keepalive {
-                packet.extend_from_slice(&KEEPALIVE_OPTION.to_be_bytes());
-                packet.extend_from_slice(&[0, 0]);
+            packet.push(4 * (u8::from(keepalive) + u8::from(padding)));
+            for (code, said) in [(KEEPALIVE_OPTION, keepalive), (PADDING_OPTION, padding)] {
+                if said {
+                    packet.extend_from_slice(&code.to_be_bytes());
+                    packet.extend_from_slice(&[0, 0]);
+                }
             }
         }
         packet.into()
@@ -163,12 +169,13 @@ fn parse_opt(packet: &[u8], start: usize, answers: u16, authorities: u16, additi
         if found.is_some() || owner[0] != 0 || index < u32::from(authorities) {
             return None;
         }
-        let keepalive = asks_for_keepalive(rdata)?;
+        let (keepalive, padding) = options(rdata)?;
         found = Some(Opt {
             udp_size: u16::from_be_bytes([fixed[2], fixed[3]]),
             version: fixed[5],
             dnssec_ok: fixed[6] & DNSSEC_OK != 0,
             keepalive,
+            padding,
         });
     }
     Some(found)
@@ -190,11 +197,13 @@ fn owner_length(bytes: &[u8]) -> Option<usize> {
     }
 }
 
-/// Walks the options; `None` if one of them is cut.
-fn asks_for_keepalive(mut rdata: &[u8]) -> Option<bool> {
-    let mut found = false;
+/// Walks the options and says whether keepalive and padding are among them; `None` if one is cut.
+fn options(mut rdata: &[u8]) -> Option<(bool, bool)> {
+    let mut found = (false, false);
     while let Some((head, rest)) = rdata.split_first_chunk::<4>() {
-        found |= u16::from_be_bytes([head[0], head[1]]) == KEEPALIVE_OPTION;
+        let code = u16::from_be_bytes([head[0], head[1]]);
+        found.0 |= code == KEEPALIVE_OPTION;
+        found.1 |= code == PADDING_OPTION;
         rdata = rest.get(usize::from(u16::from_be_bytes([head[2], head[3]]))..)?;
     }
     rdata.is_empty().then_some(found)
@@ -259,7 +268,10 @@ mod tests {
     fn the_opt_record_is_read_past_its_options() {
         let packet = with_opt(&[0, 10, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8]);
         let query = Query::parse(&packet).unwrap();
-        assert_eq!(query.opt(), Some(Opt { udp_size: 1232, version: 0, dnssec_ok: true, keepalive: false }));
+        assert_eq!(
+            query.opt(),
+            Some(Opt { udp_size: 1232, version: 0, dnssec_ok: true, keepalive: false, padding: false })
+        );
         assert!(query.question().dnssec_ok());
     }
 
@@ -275,7 +287,7 @@ mod tests {
             let read = Query::parse(&short).unwrap();
             assert_eq!((read.question().key(), read.opt()), (whole.question().key(), whole.opt()));
             assert_eq!((&read.head()[..6], &read.head()[12..]), (&whole.head()[..6], &whole.head()[12..]));
-            assert!(short.len() <= question_end + 15);
+            assert!(short.len() <= question_end + 19);
         }
     }
 
@@ -313,7 +325,10 @@ mod tests {
         let packet = write_upstream_query(&question, 0xabcd, 1232);
         let query = Query::parse(&packet).unwrap();
         assert_eq!(query.question().key(), question.key());
-        assert_eq!(query.opt(), Some(Opt { udp_size: 1232, version: 0, dnssec_ok: true, keepalive: false }));
+        assert_eq!(
+            query.opt(),
+            Some(Opt { udp_size: 1232, version: 0, dnssec_ok: true, keepalive: false, padding: false })
+        );
         assert!(query.recursion_desired() && query.wants_authentic_data());
         assert_eq!(packet[..2], [0xab, 0xcd]);
     }

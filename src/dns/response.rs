@@ -1,12 +1,16 @@
 //! The one function that writes a stored answer for a client, and the one for a packet that was
 //! no question.
 
-use super::query::{DNSSEC_OK, KEEPALIVE_OPTION, Query, flag};
+use super::query::{DNSSEC_OK, KEEPALIVE_OPTION, PADDING_OPTION, Query, flag};
 use super::stored_answer::{HEADER, OPT_LENGTH, StoredAnswer};
 use super::{Moment, Rcode, RecordType};
 
 /// Octets of a keepalive option with a time-out (RFC 7828, section 3.1).
 const KEEPALIVE_LENGTH: usize = 6;
+/// Code and length of an option.
+const OPTION_HEAD: usize = 4;
+/// Replies are padded to a multiple of so many octets (RFC 8467, section 4.1).
+const BLOCK: usize = 468;
 /// The largest UDP payload that we take and send: no fragments on any path (DNS Flag Day 2020).
 pub const MAX_UDP_PAYLOAD: u16 = 1232;
 /// What a client without EDNS takes over UDP (RFC 1035, section 2.3.4).
@@ -20,13 +24,15 @@ const EXTENDED_ERROR_OPTION: u16 = 15;
 pub enum Protocol {
     Udp,
     Tcp,
+    /// TLS over TCP (RFC 7858).
+    Tls,
 }
 
 impl Protocol {
     /// The most octets this client takes in one message.
     pub fn size_limit(self, query: &Query<'_>) -> usize {
         match (self, query.opt()) {
-            (Self::Tcp, _) => usize::from(u16::MAX),
+            (Self::Tcp | Self::Tls, _) => usize::from(u16::MAX),
             (Self::Udp, None) => usize::from(MIN_UDP_PAYLOAD),
             (Self::Udp, Some(opt)) => usize::from(opt.udp_size.clamp(MIN_UDP_PAYLOAD, MAX_UDP_PAYLOAD)),
         }
@@ -40,12 +46,15 @@ pub struct Terms {
     pub limit: usize,
     /// How long the connection may be idle, in 100 ms (RFC 7828); said to clients that ask.
     pub keepalive: Option<u16>,
+    /// Nobody else can read it: its length is hidden from those who look on (RFC 7830), for clients
+    /// that hide theirs.
+    pub encrypted: bool,
 }
 
 impl Terms {
     /// Of a reply of at most `limit` octets that says nothing of a connection.
     pub const fn up_to(limit: usize) -> Self {
-        Self { limit, keepalive: None }
+        Self { limit, keepalive: None, encrypted: false }
     }
 }
 
@@ -78,6 +87,12 @@ pub fn write_answer(
         room -= KEEPALIVE_LENGTH;
     }
     let (kept, body_length) = fitting(answer, room);
+    let padding = if terms.encrypted && query.opt().is_some_and(|opt| opt.padding) {
+        padding(head.len() + body_length + opt_length, terms.limit.min(out.len()))
+    } else {
+        None
+    };
+    opt_length += padding.map_or(0, |octets| OPTION_HEAD + octets);
     let total: usize = answer.counts.iter().map(|&count| usize::from(count)).sum();
     let counts = if kept == total { answer.counts } else { kept_counts(answer.counts, kept) };
     let required = usize::from(answer.counts[0]) + usize::from(answer.counts[1]);
@@ -101,7 +116,7 @@ pub fn write_answer(
     count_down(answer, kept, now, body);
     let end = head.len() + body_length;
     if query.opt().is_some() {
-        write_opt(answer, query.question().dnssec_ok(), keepalive, &mut out[end..end + opt_length]);
+        write_opt(answer, query.question().dnssec_ok(), keepalive, padding, &mut out[end..end + opt_length]);
     }
     end + opt_length
 }
@@ -177,28 +192,38 @@ fn count_down(answer: &StoredAnswer, kept: usize, now: Moment, body: &mut [u8]) 
     }
 }
 
-fn write_opt(answer: &StoredAnswer, dnssec_ok: bool, keepalive: Option<u16>, out: &mut [u8]) {
-    let options = u8::try_from(out.len() - OPT_LENGTH).unwrap_or(0);
+/// How many octets a message of this length is padded with behind the option's head, if that fits.
+fn padding(length: usize, limit: usize) -> Option<usize> {
+    let least = length + OPTION_HEAD;
+    least.next_multiple_of(BLOCK).min(limit).checked_sub(least)
+}
+
+fn write_opt(answer: &StoredAnswer, dnssec_ok: bool, keepalive: Option<u16>, padding: Option<usize>, out: &mut [u8]) {
+    let length = u16::try_from(out.len() - OPT_LENGTH).unwrap_or(0);
     out[0] = 0;
     out[1..3].copy_from_slice(&RecordType::OPT.code().to_be_bytes());
     out[3..5].copy_from_slice(&MAX_UDP_PAYLOAD.to_be_bytes());
-    out[5..11].copy_from_slice(&[
-        answer.rcode.extended_bits(),
-        0,
-        if dnssec_ok { DNSSEC_OK } else { 0 },
-        0,
-        0,
-        options,
-    ]);
-    let mut options = out[OPT_LENGTH..].chunks_exact_mut(EXTENDED_ERROR_LENGTH);
+    out[5..9].copy_from_slice(&[answer.rcode.extended_bits(), 0, if dnssec_ok { DNSSEC_OK } else { 0 }, 0]);
+    out[9..OPT_LENGTH].copy_from_slice(&length.to_be_bytes());
+    let mut rest = &mut out[OPT_LENGTH..];
     let said = [(EXTENDED_ERROR_OPTION, answer.extended_error), (KEEPALIVE_OPTION, keepalive)];
-    // Both are a code, the length 2, and a number.
     for (code, value) in said.into_iter().filter_map(|(code, value)| Some((code, value?))) {
-        let Some(option) = options.next() else { return };
-        option[..2].copy_from_slice(&code.to_be_bytes());
-        option[2..4].copy_from_slice(&2u16.to_be_bytes());
-        option[4..].copy_from_slice(&value.to_be_bytes());
+        rest = write_option(code, &value.to_be_bytes(), rest);
     }
+    if let Some(octets) = padding {
+        rest[..2].copy_from_slice(&PADDING_OPTION.to_be_bytes());
+        rest[2..OPTION_HEAD].copy_from_slice(&u16::try_from(octets).unwrap_or(0).to_be_bytes());
+        rest[OPTION_HEAD..].fill(0);
+    }
+}
+
+/// Writes an option and returns the room behind it.
+fn write_option<'o>(code: u16, value: &[u8], out: &'o mut [u8]) -> &'o mut [u8] {
+    let (option, rest) = out.split_at_mut(OPTION_HEAD + value.len());
+    option[..2].copy_from_slice(&code.to_be_bytes());
+    option[2..OPTION_HEAD].copy_from_slice(&u16::try_from(value.len()).unwrap_or(0).to_be_bytes());
+    option[OPTION_HEAD..].copy_from_slice(value);
+    rest
 }
 
 #[cfg(test)]
@@ -303,7 +328,7 @@ mod tests {
             out.truncate(length);
             out
         };
-        let over_tcp = Terms { limit: 65_535, keepalive: Some(100) };
+        let over_tcp = Terms { limit: 65_535, keepalive: Some(100), encrypted: false };
         let servfail = StoredAnswer::bare(Rcode::SERVFAIL, Some(22));
         let out = written(&packet, &servfail, over_tcp);
         assert_eq!(out[28..], [0, 12, 0, 15, 0, 2, 0, 22, 0, 11, 0, 2, 0, 100]);
@@ -329,5 +354,41 @@ mod tests {
         assert_eq!(out[19..], [0, 0, 41, 0x04, 0xd0, 0, 0, 0, 0, 0, 6, 0, 15, 0, 2, 0, 22]);
         let plain = reply(&query(None), &servfail, Moment::default(), 0, Protocol::Udp);
         assert_eq!((plain.len(), plain[3] & 0x0f), (19, 2));
+    }
+
+    #[test]
+    fn padding_is_for_those_who_padded_where_nobody_else_can_read() {
+        let padded = |packet: &[u8], answer: &StoredAnswer, encrypted, limit| {
+            let query = Query::parse(packet).unwrap();
+            let mut out = vec![0xaa; 65_535];
+            let terms = Terms { limit, keepalive: Some(100), encrypted };
+            let length = write_answer(&query, answer, Moment::default(), 0, terms, &mut out);
+            out.truncate(length);
+            out
+        };
+        let mut hiding = query(Some(1232));
+        let rdlength = hiding.len() - 1;
+        hiding[rdlength] = 8;
+        hiding.extend_from_slice(&[0, 11, 0, 0, 0, 12, 0, 0]);
+        for count in [0, 1, 26, 27, 100, 200] {
+            let answer = addresses(count, None);
+            let bare = padded(&hiding, &answer, false, 65_535).len();
+            assert_eq!(bare, 19 + 16 * usize::from(count) + 11 + 6);
+            assert_eq!(padded(&query(Some(1232)), &answer, true, 65_535).len(), bare - 6);
+            let reply = padded(&hiding, &answer, true, 65_535);
+            assert_eq!(reply.len(), (bare + 4).next_multiple_of(468), "{count}");
+            // RDLENGTH, keepalive, and then nothing but padding.
+            let opt = bare - 6 - 11;
+            let length = |at: usize| usize::from(u16::from_be_bytes([reply[at], reply[at + 1]]));
+            assert_eq!(length(opt + 9), reply.len() - opt - 11);
+            assert_eq!(reply[opt + 11..bare + 2], [0, 11, 0, 2, 0, 100, 0, 12]);
+            assert_eq!(length(bare + 2), reply.len() - bare - 4);
+            assert!(reply[bare + 4..].iter().all(|&octet| octet == 0));
+        }
+        let answer = addresses(27, None);
+        let bare = padded(&hiding, &answer, false, 65_535).len();
+        for (limit, length) in [(bare + 3, bare), (bare + 4, bare + 4), (bare + 100, bare + 100)] {
+            assert_eq!(padded(&hiding, &answer, true, limit).len(), length);
+        }
     }
 }

@@ -4,13 +4,11 @@
 use std::time::Duration;
 
 use super::message::Message;
-use super::query::{KEEPALIVE_OPTION, write_upstream_query};
+use super::query::{KEEPALIVE_OPTION, PADDING_OPTION, write_upstream_query};
 use super::response::MAX_UDP_PAYLOAD;
 use super::stored_answer::Section;
 use super::{Question, RecordType};
 
-/// Padding (RFC 7830, section 3).
-const PADDING_OPTION: u16 = 12;
 /// Queries are padded to a multiple of so many octets (RFC 8467, section 4.1).
 const BLOCK: usize = 128;
 /// The unit of the keepalive option (RFC 7828, section 3.1), in milliseconds.

@@ -6,7 +6,7 @@ use super::{Client, Handled};
 use crate::clock::Clock;
 use crate::dns::query::Rejected;
 use crate::dns::response::{Terms, is_truncated, write_answer, write_rejection};
-use crate::dns::{Moment, Query, Rcode, StoredAnswer};
+use crate::dns::{Moment, Protocol, Query, Rcode, StoredAnswer};
 use crate::metrics::{Outcome, Rejection, Source, WorkerSeries, ZoneSeries};
 
 /// A question that gets its reply now.
@@ -18,7 +18,8 @@ pub(super) struct Asked<'q> {
 
 impl Asked<'_> {
     fn terms(&self) -> Terms {
-        Terms { limit: self.client.protocol.size_limit(self.query), keepalive: self.client.keepalive }
+        let Client { protocol, keepalive, .. } = self.client;
+        Terms { limit: protocol.size_limit(self.query), keepalive, encrypted: protocol == Protocol::Tls }
     }
 }
 

@@ -3,8 +3,10 @@
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
+use std::sync::Arc;
 
 use nix::sys::socket::{setsockopt, sockopt};
+use rustls::ServerConfig;
 use socket2::{Domain, Protocol, Socket, Type};
 
 /// Bytes that a UDP socket may hold in either direction: some 15,000 questions while a worker is
@@ -12,13 +14,14 @@ use socket2::{Domain, Protocol, Socket, Type};
 const UDP_BUFFER: usize = 4 << 20;
 /// TCP connections that wait to be accepted.
 const BACKLOG: i32 = 1024;
+/// How an error calls a listener over TLS.
+const TLS: &str = "TLS";
 
 /// One worker's sockets for one listen address.
 #[derive(Debug)]
-pub struct Sockets {
-    pub address: SocketAddr,
-    pub udp: UdpSocket,
-    pub tcp: TcpListener,
+pub enum Sockets {
+    Dns { udp: UdpSocket, tcp: TcpListener },
+    Tls { tcp: TcpListener, config: Arc<ServerConfig> },
 }
 
 impl Sockets {
@@ -27,7 +30,10 @@ impl Sockets {
     /// # Errors
     /// When the process has no descriptors left.
     pub fn duplicate(&self) -> io::Result<Self> {
-        Ok(Self { address: self.address, udp: self.udp.try_clone()?, tcp: self.tcp.try_clone()? })
+        Ok(match self {
+            Self::Dns { udp, tcp } => Self::Dns { udp: udp.try_clone()?, tcp: tcp.try_clone()? },
+            Self::Tls { tcp, config } => Self::Tls { tcp: tcp.try_clone()?, config: Arc::clone(config) },
+        })
     }
 }
 
@@ -42,14 +48,15 @@ pub struct BindError {
 impl fmt::Display for BindError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { address, protocol, error } = self;
+        let key = if *protocol == TLS { "[server.tls] listen" } else { "[server] listen" };
         write!(f, "cannot listen on {address} ({protocol}): {error}")?;
         match error.kind() {
             io::ErrorKind::AddrInUse => {
                 write!(f, "; stop what serves there (`ss -lnp 'sport = :{}'` shows it) ", address.port())?;
-                f.write_str("or change [server] listen")
+                write!(f, "or change {key}")
             }
             io::ErrorKind::PermissionDenied => {
-                f.write_str("; ports below 1024 need CAP_NET_BIND_SERVICE, or choose another in [server] listen")
+                write!(f, "; ports below 1024 need CAP_NET_BIND_SERVICE, or choose another in {key}")
             }
             _ => Ok(()),
         }
@@ -69,10 +76,21 @@ pub fn open(address: SocketAddr, workers: usize) -> Result<Vec<Sockets>, BindErr
     (0..workers)
         .map(|_| {
             let udp = udp(address, true).map_err(failed("UDP"))?;
-            let tcp = tcp(address).map_err(failed("TCP"))?;
-            Ok(Sockets { address, udp, tcp })
+            let tcp = tcp(address, true).map_err(failed("TCP"))?;
+            Ok(Sockets::Dns { udp, tcp })
         })
         .collect()
+}
+
+/// Opens a socket for each worker that takes connections over TLS.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_tls(address: SocketAddr, workers: usize, config: &Arc<ServerConfig>) -> Result<Vec<Sockets>, BindError> {
+    let failed = |error| BindError { address, protocol: TLS, error };
+    drop(tcp(address, false).map_err(failed)?);
+    let one = |_| Ok(Sockets::Tls { tcp: tcp(address, true).map_err(failed)?, config: Arc::clone(config) });
+    (0..workers).map(one).collect()
 }
 
 /// Whether whoever reaches this address is on this host or link, and needs no leave to ask.
@@ -104,9 +122,9 @@ fn udp(address: SocketAddr, shared: bool) -> io::Result<UdpSocket> {
     Ok(socket.into())
 }
 
-fn tcp(address: SocketAddr) -> io::Result<TcpListener> {
+fn tcp(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    prepare(&socket, address, true)?;
+    prepare(&socket, address, shared)?;
     // Connections of a predecessor in TIME_WAIT must not keep us from listening.
     socket.set_reuse_address(true)?;
     socket.bind(&address.into())?;
@@ -135,7 +153,8 @@ mod tests {
     #[test]
     fn each_worker_has_its_own_sockets_and_a_second_instance_has_none() {
         let first = open("127.0.0.1:0".parse().unwrap(), 1).unwrap();
-        let address = first[0].udp.local_addr().unwrap();
+        let Sockets::Dns { udp, .. } = &first[0] else { panic!("no DNS sockets") };
+        let address = udp.local_addr().unwrap();
         let error = open(address, 2).unwrap_err().to_string();
         let port = address.port();
         assert_eq!(
@@ -147,6 +166,23 @@ mod tests {
         );
         drop(first);
         assert_eq!(open(address, 2).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn an_address_for_tls_is_taken_once_and_its_own_key_is_named() {
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = taken.local_addr().unwrap();
+        let resolver = rustls::server::ResolvesServerCertUsingSni::new();
+        let builder = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()));
+        let builder = builder.with_safe_default_protocol_versions().unwrap().with_no_client_auth();
+        let config = Arc::new(builder.with_cert_resolver(Arc::new(resolver)));
+        let error = open_tls(address, 2, &config).unwrap_err().to_string();
+        assert!(error.starts_with(&format!("cannot listen on {address} (TLS): Address already in use")), "{error}");
+        assert!(error.ends_with("or change [server.tls] listen"), "{error}");
+        drop(taken);
+        let ours = open_tls(address, 2, &config).unwrap();
+        assert_eq!(ours.len(), 2);
+        assert!(open_tls(address, 2, &config).is_err(), "a second instance");
     }
 
     #[test]

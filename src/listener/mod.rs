@@ -7,9 +7,11 @@ mod bind;
 mod context;
 pub mod framing;
 mod tcp;
+mod tls;
 mod udp;
 mod worker;
 
-pub use bind::{BindError, Sockets, open};
+pub use bind::{BindError, Sockets, open, open_tls};
 pub use context::Limits;
+pub use tls::Identity;
 pub use worker::{Start, Worker};

@@ -1,5 +1,5 @@
-//! Connections (RFC 7766): pipelined questions, answers in the order they are found, and an end to
-//! whoever holds a connection without using it.
+//! Connections (RFC 7766), over TLS or without: pipelined questions, answers in the order they are
+//! found, and an end to whoever holds a connection without using it.
 
 use std::io;
 use std::net::TcpListener;
@@ -7,16 +7,17 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split};
 use tokio::net::TcpStream;
-use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{OwnedSemaphorePermit, TryAcquireError};
 use tokio::time::{Instant, sleep_until, timeout};
+use tokio_rustls::TlsAcceptor;
 
 use super::bind::is_welcoming;
 use super::context::Context;
 use super::framing::{self, Frames, PREFIX, framed};
+use super::tls;
 use crate::dns::Protocol;
 use crate::handler::{Client, Deferred, Handled, Waiting};
 
@@ -31,12 +32,17 @@ const READ: usize = 4096;
 /// Room for a reply of any length and its prefix.
 const REPLY: usize = PREFIX + u16::MAX as usize;
 
-/// Accepts connections until the worker is told to stop.
+/// Accepts connections, over TLS if there is an acceptor, until the worker is told to stop.
 ///
 /// # Errors
 /// When the runtime cannot watch the socket.
-pub(super) async fn serve(listener: TcpListener, context: Rc<Context>) -> io::Result<()> {
+pub(super) async fn serve(
+    listener: TcpListener,
+    acceptor: Option<TlsAcceptor>,
+    context: Rc<Context>,
+) -> io::Result<()> {
     let welcome = is_welcoming(listener.local_addr()?.ip());
+    let protocol = if acceptor.is_some() { Protocol::Tls } else { Protocol::Tcp };
     let keepalive = u16::try_from(context.limits.tcp_idle.as_millis() / 100).ok();
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let mut stop = context.stop.clone();
@@ -55,12 +61,38 @@ pub(super) async fn serve(listener: TcpListener, context: Rc<Context>) -> io::Re
         match Arc::clone(&context.connections).try_acquire_owned() {
             Ok(permit) => {
                 context.series.tcp_accepted();
-                let client = Client { address: peer.ip(), protocol: Protocol::Tcp, welcome, keepalive };
-                context.spawn(Connection::serve(stream, client, permit, Rc::clone(&context)));
+                let client = Client { address: peer.ip(), protocol, welcome, keepalive };
+                context.spawn(attend(stream, acceptor.clone(), client, permit, Rc::clone(&context)));
             }
             Err(TryAcquireError::NoPermits | TryAcquireError::Closed) => context.series.tcp_refused(),
         }
     }
+}
+
+/// Serves one connection to its end.
+async fn attend(
+    mut stream: TcpStream,
+    acceptor: Option<TlsAcceptor>,
+    client: Client,
+    permit: OwnedSemaphorePermit,
+    context: Rc<Context>,
+) {
+    // Small answers must not wait for the acknowledgement of earlier ones.
+    let _ = stream.set_nodelay(true);
+    match acceptor {
+        None => {
+            let (reader, writer) = stream.split();
+            Connection::serve(reader, writer, client, context).await;
+        }
+        Some(acceptor) => {
+            if let Some(stream) = Box::pin(tls::accept(acceptor, stream, &context)).await {
+                let (reader, writer) = split(stream);
+                // Apart, so that connections without TLS need no room for it.
+                Box::pin(Connection::serve(reader, writer, client, context)).await;
+            }
+        }
+    }
+    drop(permit);
 }
 
 struct Connection {
@@ -87,10 +119,11 @@ enum Event {
 }
 
 impl Connection {
-    async fn serve(mut stream: TcpStream, client: Client, permit: OwnedSemaphorePermit, context: Rc<Context>) {
-        // Small answers must not wait for the acknowledgement of earlier ones.
-        let _ = stream.set_nodelay(true);
-        let (reader, writer) = stream.split();
+    async fn serve<R, W>(reader: R, writer: W, client: Client, context: Rc<Context>)
+    where
+        R: AsyncRead + Unpin,
+        W: AsyncWrite + Unpin,
+    {
         let (replies, mut arriving) = unbounded_channel();
         let series = Arc::clone(&context.series);
         let connection = Self {
@@ -108,15 +141,18 @@ impl Connection {
                 series.not_sent(1);
             }
         }
-        drop(permit);
     }
 
-    async fn run(
+    async fn run<R, W>(
         mut self,
-        mut reader: ReadHalf<'_>,
-        mut writer: WriteHalf<'_>,
+        mut reader: R,
+        mut writer: W,
         arriving: &mut UnboundedReceiver<Reply>,
-    ) -> io::Result<()> {
+    ) -> io::Result<()>
+    where
+        R: AsyncRead + Unpin,
+        W: AsyncWrite + Unpin,
+    {
         let mut stop = self.context.stop.clone();
         let mut reading = true;
         loop {
@@ -153,6 +189,8 @@ impl Connection {
                 }
                 // The client has said all it has to say, and may still be listening.
                 Event::Read(Ok(0)) | Event::Stop => reading = false,
+                // As many do over TLS, without the alert that should go before the end.
+                Event::Read(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => reading = false,
                 Event::Read(read) => {
                     read?;
                     if !self.frames.has_message() {
@@ -165,7 +203,8 @@ impl Connection {
                 }
             }
         }
-        writer.shutdown().await
+        // Over TLS there is something to be written still.
+        timeout(self.context.limits.tcp_read, writer.shutdown()).await?
     }
 
     /// So many questions wait for upstreams that no more are read.
@@ -232,13 +271,17 @@ impl Connection {
         });
     }
 
-    async fn write(&mut self, writer: &mut WriteHalf<'_>, output: &[u8]) -> io::Result<()> {
+    async fn write(&mut self, writer: &mut (impl AsyncWrite + Unpin), output: &[u8]) -> io::Result<()> {
         if output.is_empty() {
             return Ok(());
         }
         self.last_used = Instant::now();
         // A client that does not read what it asked for is not waited for.
-        let written = match timeout(self.context.limits.tcp_read, writer.write_all(output)).await {
+        let writing = async {
+            writer.write_all(output).await?;
+            writer.flush().await
+        };
+        let written = match timeout(self.context.limits.tcp_read, writing).await {
             Ok(written) => written,
             Err(_) => {
                 self.context.series.tcp_timed_out();

@@ -136,7 +136,7 @@ mod tests {
     use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
     use std::time::Duration;
 
-    use super::super::bind::open;
+    use super::super::bind::{Sockets, open};
     use super::*;
 
     fn client(to: std::net::SocketAddr) -> UdpSocket {
@@ -147,10 +147,17 @@ mod tests {
         client
     }
 
+    fn server(listen: &str) -> UdpSocket {
+        match open(listen.parse().unwrap(), 1).unwrap().remove(0) {
+            Sockets::Dns { udp, .. } => udp,
+            Sockets::Tls { .. } => panic!("no TLS was asked for"),
+        }
+    }
+
     /// Packets go out from clients, come back as echoes through one batch.
     fn echo(listen: &str, ask_at: &str, clients: usize) {
-        let sockets = open(listen.parse().unwrap(), 1).unwrap().remove(0);
-        let port = sockets.udp.local_addr().unwrap().port();
+        let server = server(listen);
+        let port = server.local_addr().unwrap().port();
         let to = std::net::SocketAddr::new(ask_at.parse().unwrap(), port);
         let clients: Vec<UdpSocket> = (0..clients).map(|_| client(to)).collect();
         for (number, client) in clients.iter().enumerate() {
@@ -159,7 +166,7 @@ mod tests {
         let (mut batch, mut outbox) = (Batch::new(), Outbox::new());
         let mut seen = 0;
         while seen < clients.len() {
-            let received = batch.receive(sockets.udp.as_fd()).unwrap();
+            let received = batch.receive(server.as_fd()).unwrap();
             assert!(received > 0);
             for index in 0..received {
                 assert_eq!(batch.client(index), client_address(to));
@@ -178,9 +185,9 @@ mod tests {
                 }
             }
             let mut given_up = 0;
-            batch.send(sockets.udp.as_fd(), &mut given_up).unwrap();
+            batch.send(server.as_fd(), &mut given_up).unwrap();
             assert_eq!(given_up, 0);
-            outbox.send(sockets.udp.as_fd()).unwrap();
+            outbox.send(server.as_fd()).unwrap();
             seen += received;
         }
         for (number, client) in clients.iter().enumerate() {
@@ -189,7 +196,7 @@ mod tests {
             let length = client.recv(&mut buffer).unwrap();
             assert_eq!(&buffer[..length], format!("packet {number}").as_bytes());
         }
-        let empty = batch.receive(sockets.udp.as_fd()).unwrap_err();
+        let empty = batch.receive(server.as_fd()).unwrap_err();
         assert_eq!(empty.kind(), io::ErrorKind::WouldBlock);
     }
 
@@ -211,18 +218,18 @@ mod tests {
 
     #[test]
     fn short_messages_leave_no_mark_on_later_ones() {
-        let sockets = open("0.0.0.0:0".parse().unwrap(), 1).unwrap().remove(0);
-        let port = sockets.udp.local_addr().unwrap().port();
+        let server = server("0.0.0.0:0");
+        let port = server.local_addr().unwrap().port();
         let mut batch = Batch::new();
         for last in [5u8, 9, 200] {
             let to = std::net::SocketAddr::new(IpAddr::from([127, 0, 0, last]), port);
             let client = client(to);
             client.send(&vec![last; usize::from(last)]).unwrap();
-            assert_eq!(batch.receive(sockets.udp.as_fd()).unwrap(), 1);
+            assert_eq!(batch.receive(server.as_fd()).unwrap(), 1);
             assert_eq!(batch.packet(0).0.len(), usize::from(last));
             batch.queue(0, 4);
             let mut given_up = 0;
-            batch.send(sockets.udp.as_fd(), &mut given_up).unwrap();
+            batch.send(server.as_fd(), &mut given_up).unwrap();
             assert_eq!(given_up, 0);
             assert_eq!(client.recv(&mut [0; 10]).unwrap(), 4);
         }

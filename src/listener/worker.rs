@@ -39,7 +39,7 @@ pub struct Start {
     pub clock: Clock,
     /// Bytes that this worker's front may hold.
     pub front_bytes: usize,
-    /// One permit for each TCP connection, over all workers.
+    /// One permit for each TCP connection, with or without TLS, over all workers.
     pub connections: Arc<Semaphore>,
     pub limits: Limits,
     /// Becomes true when the worker is to finish what it has and end.
@@ -108,9 +108,16 @@ async fn serve(start: Start, sockets: Vec<Sockets>) -> io::Result<()> {
         busy,
     });
     let mut loops = JoinSet::new();
-    for Sockets { udp, tcp, .. } in sockets {
-        loops.spawn_local(udp::serve(udp, Rc::clone(&context)));
-        loops.spawn_local(tcp::serve(tcp, Rc::clone(&context)));
+    for sockets in sockets {
+        match sockets {
+            Sockets::Dns { udp, tcp } => {
+                loops.spawn_local(udp::serve(udp, Rc::clone(&context)));
+                loops.spawn_local(tcp::serve(tcp, None, Rc::clone(&context)));
+            }
+            Sockets::Tls { tcp, config } => {
+                loops.spawn_local(tcp::serve(tcp, Some(config.into()), Rc::clone(&context)));
+            }
+        }
     }
     let beat = tokio::task::spawn_local(beat(Rc::downgrade(&context), start.tables, exchange));
     while let Some(ended) = loops.join_next().await {

@@ -19,6 +19,7 @@ pub struct Control {
     pub reloads_bad: Counter,
     /// 1 while the last reload was good.
     pub config_current: Gauge,
+    certificate_expiry: Gauge,
 }
 
 impl Control {
@@ -40,6 +41,10 @@ impl Control {
             describe_gauge!("zerohop_tcp_connections_open", "TCP connections of clients.");
             describe_counter!("zerohop_reloads_total", "Reloads of the configuration, by result.");
             describe_gauge!("zerohop_config_current", "1 while the configuration file is what is served.");
+            describe_gauge!(
+                "zerohop_certificate_expiry_timestamp_seconds",
+                "When the certificate shown to clients expires, in Unix time; +Inf when there is none."
+            );
             let control = Self {
                 cache_entries: gauge!("zerohop_cache_entries"),
                 cache_bytes: gauge!("zerohop_cache_bytes"),
@@ -52,9 +57,18 @@ impl Control {
                 reloads_good: counter!("zerohop_reloads_total", "result" => "success"),
                 reloads_bad: counter!("zerohop_reloads_total", "result" => "failure"),
                 config_current: gauge!("zerohop_config_current"),
+                certificate_expiry: gauge!("zerohop_certificate_expiry_timestamp_seconds"),
             };
             control.config_current.set(1.0);
+            control.certificate_expires(None);
             control
         })
+    }
+
+    /// The certificate that clients are shown expires then, in seconds since 1970; with none, never.
+    pub fn certificate_expires(&self, at: Option<u64>) {
+        // Exact for 285 million years.
+        #[expect(clippy::cast_precision_loss, reason = "seconds since 1970 are below 2^53")]
+        self.certificate_expiry.set(at.map_or(f64::INFINITY, |seconds| seconds as f64));
     }
 }

@@ -43,7 +43,7 @@ macro_rules! label_values {
 label_values!(TYPES, TYPE_LABELS: "A", "AAAA", "CNAME", "HTTPS", "MX", "NS", "PTR", "SOA", "SRV", "SVCB", "TXT", "other");
 label_values!(RCODES, RCODE_LABELS: "NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED", "other");
 label_values!(SOURCES, SOURCE_LABELS: "local", "pattern", "cache", "forward", "failure", "stale");
-label_values!(PROTOCOLS, PROTOCOL_LABELS: "udp", "tcp");
+label_values!(PROTOCOLS, PROTOCOL_LABELS: "udp", "tcp", "tls");
 
 impl Outcome {
     pub(super) fn type_index(&self) -> usize {
@@ -97,6 +97,8 @@ mod tests {
             assert_eq!(rcode_index(Rcode::from_mnemonic(label).unwrap()), index);
         }
         assert_eq!(rcode_index(Rcode::BADVERS), RCODES - 1);
-        assert_eq!(PROTOCOL_LABELS[protocol_index(Protocol::Tcp)], "tcp");
+        for (protocol, label) in [(Protocol::Udp, "udp"), (Protocol::Tcp, "tcp"), (Protocol::Tls, "tls")] {
+            assert_eq!(PROTOCOL_LABELS[protocol_index(protocol)], label);
+        }
     }
 }

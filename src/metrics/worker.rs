@@ -44,6 +44,8 @@ pub struct WorkerSeries {
     tcp_connections: SingleWriter,
     tcp_refused: SingleWriter,
     tcp_timeouts: SingleWriter,
+    tls_handshakes: SingleWriter,
+    tls_failures: SingleWriter,
     panics: Shared,
     restarts: Shared,
     /// Nanoseconds since the clock's origin, when the worker last went round its loop.
@@ -89,6 +91,16 @@ impl WorkerSeries {
         self.tcp_timeouts.add(1);
     }
 
+    /// A client and we have agreed on keys.
+    pub fn tls_agreed(&self) {
+        self.tls_handshakes.add(1);
+    }
+
+    /// A connection ended, or was too slow, before its handshake was done.
+    pub fn tls_failed(&self) {
+        self.tls_failures.add(1);
+    }
+
     /// A panic was caught while a question was worked on.
     pub fn panicked(&self) {
         self.panics.add(1);
@@ -122,7 +134,7 @@ pub(super) fn write(out: &mut String, workers: &[&WorkerSeries]) -> std::fmt::Re
         let value: u64 = workers.iter().map(|worker| worker.rejections[index].value()).sum();
         writeln!(out, "{family}{} {value}", Labels::new(&[("reason", reason)]).with_none())?;
     }
-    let single: [Single; 9] = [
+    let single: [Single; 11] = [
         ("zerohop_ready_checks_total", "Answers to the readiness check.", |w| w.ready_checks.value()),
         ("zerohop_truncated_total", "UDP replies cut to the client's size.", |w| w.truncated.value()),
         ("zerohop_send_failures_total", "Replies that could not be sent.", |w| w.send_failures.value()),
@@ -133,6 +145,12 @@ pub(super) fn write(out: &mut String, workers: &[&WorkerSeries]) -> std::fmt::Re
         }),
         ("zerohop_tcp_timeouts_total", "TCP connections closed for being idle or too slow.", |w| {
             w.tcp_timeouts.value()
+        }),
+        ("zerohop_tls_handshakes_total", "TLS handshakes of clients that were completed.", |w| {
+            w.tls_handshakes.value()
+        }),
+        ("zerohop_tls_handshake_failures_total", "TLS handshakes of clients that failed, or took too long.", |w| {
+            w.tls_failures.value()
         }),
         ("zerohop_panics_total", "Panics caught while a question was worked on.", |w| w.panics.value()),
         ("zerohop_worker_restarts_total", "Worker threads that ended and were started again.", |w| w.restarts.value()),

@@ -94,7 +94,11 @@ impl Exchange for Sockets {
                     return Ok(reply);
                 }
             }
-            self.pool(server).ask(question, || server.series.sent(Protocol::Tcp)).await
+            let protocol = match server.transport {
+                Transport::Udp | Transport::Tcp => Protocol::Tcp,
+                Transport::Tls(_) => Protocol::Tls,
+            };
+            self.pool(server).ask(question, || server.series.sent(protocol)).await
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use tempfile::TempDir;
 
 /// An authority that nobody knows but who is given its file.
@@ -39,7 +39,10 @@ impl Authority {
         let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
         let label = names.join("+");
         let key = KeyPair::generate().unwrap();
-        let certificate = CertificateParams::new(names).unwrap().signed_by(&key, &self.issuer).unwrap();
+        let mut params = CertificateParams::new(names).unwrap();
+        // With the name of its issuer, OpenSSL would take it for one that signed itself.
+        params.distinguished_name.push(DnType::CommonName, "node");
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
         let file = |ending: &str, text: String| {
             let path = self.directory.path().join(format!("{label}.{ending}"));
             std::fs::write(&path, text).unwrap();

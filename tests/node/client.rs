@@ -227,7 +227,7 @@ pub(crate) fn framed(message: &[u8]) -> Vec<u8> {
 }
 
 /// One message; `None` when the other side has closed the connection.
-pub(crate) fn read_framed(stream: &mut TcpStream) -> Option<Vec<u8>> {
+pub(crate) fn read_framed(stream: &mut impl Read) -> Option<Vec<u8>> {
     let mut length = [0; 2];
     match stream.read_exact(&mut length) {
         Ok(()) => {}

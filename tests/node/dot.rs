@@ -62,7 +62,7 @@ fn unbound_is_asked_when_it_has_the_name() {
     let server = format!("tls://{address}#dns.b.example");
     let named = zerohop(server.clone(), &authority, "");
     assert_eq!(ask(named.address, "www.b.example.", A).data(A), ["192.0.2.7"]);
-    let labels = [("server", server.as_str()), ("protocol", "tcp")];
+    let labels = [("server", server.as_str()), ("protocol", "tls")];
     assert_eq!(named.metrics().sum("zerohop_upstream_queries_total", &labels), 1);
 }
 

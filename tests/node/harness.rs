@@ -75,18 +75,35 @@ impl Zerohop {
         self.directory.path().join("zerohop.toml")
     }
 
-    /// Writes other sections into the file, without telling the process.
-    pub(crate) fn write_config(&self, sections: &str) {
-        std::fs::write(self.config(), text(self.address, self.admin, &self.server, sections)).unwrap();
+    /// Writes other sections into the file. Returns whether that changes it.
+    pub(crate) fn write_config(&self, sections: &str) -> bool {
+        let text = text(self.address, self.admin, &self.server, sections);
+        let is_new = std::fs::read_to_string(self.config()).unwrap() != text;
+        std::fs::write(self.config(), text).unwrap();
+        is_new
     }
 
-    /// Has it read these sections, and waits until it has swapped them in or turned them down.
+    /// Has it read these sections, and waits until it has swapped them in or turned them down. What
+    /// is new it notices by itself; otherwise it is told to.
     pub(crate) fn reload(&self, sections: &str) {
         let reloads = |metrics: &Metrics| metrics.sum("zerohop_reloads_total", &[]);
         let before = reloads(&self.metrics());
-        self.write_config(sections);
-        self.process.signal(Signal::SIGHUP);
+        if !self.write_config(sections) {
+            self.process.signal(Signal::SIGHUP);
+        }
         until("the reload", || (reloads(&self.metrics()) > before).then_some(()));
+    }
+
+    /// How many reloads were good, and how many were not.
+    pub(crate) fn reloads(&self) -> (u64, u64) {
+        let metrics = self.metrics();
+        let count = |result| metrics.sum("zerohop_reloads_total", &[("result", result)]);
+        (count("success"), count("failure"))
+    }
+
+    /// The text of the configuration with these sections.
+    pub(crate) fn config_text(&self, sections: &str) -> String {
+        text(self.address, self.admin, &self.server, sections)
     }
 
     /// A scrape.

@@ -12,8 +12,10 @@
 //! | [`peers`] | nsd, unbound, PowerDNS and dnsmasq with generated configurations |
 //! | [`polardns_server`] | PolarDNS, which lies as it is told, from PyPI |
 //! | [`recorder`] | an upstream that notes every packet and answers by script |
+//! | [`config_map`] | files as the kubelet mounts them |
 //! | [`certificates`] | authorities and certificates, made for a test |
 //! | [`tls_server`] | an upstream over TLS that notes who called and how |
+//! | [`tls_client`] | a client over TLS that tells how it was served |
 //! | [`client`] | a tiny DNS client |
 //! | [`oracle`] | what a packet deserves, told from its octets |
 //! | [`stubs`] | the stub clients of real programs, in a network of their own |
@@ -24,6 +26,7 @@ mod certificates;
 mod client;
 mod clients;
 mod clusters;
+mod config_map;
 mod dot;
 mod edns;
 mod every_type;
@@ -42,14 +45,17 @@ mod recorder;
 mod reload;
 mod rfc8906;
 mod search_path;
+mod secrecy;
 mod seeds;
 mod seeds_kubernetes;
 mod streams;
 mod stubs;
 mod tcp;
+mod tls_client;
 mod tls_server;
 mod truth;
 mod truth_once;
 
 mod wait;
+mod watching;
 mod wire;

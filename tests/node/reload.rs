@@ -95,25 +95,3 @@ fn a_file_with_faults_changes_nothing_and_every_fault_is_said() {
     zerohop.reload(&good);
     assert_eq!(zerohop.metrics().sum("zerohop_config_current", &[]), 1);
 }
-
-#[test]
-fn an_emptied_resolv_conf_takes_no_upstream_away() {
-    let directory = tempfile::tempdir().unwrap();
-    let file = directory.path().join("resolv.conf");
-    std::fs::write(&file, "nameserver 127.0.0.1\n").unwrap();
-    let sections = format!("[[zone]]\nname = \".\"\nforward = [\"resolv-conf:{}\"]", file.display());
-    let zerohop = Zerohop::start(&sections);
-    let reloads = |result| zerohop.metrics().sum("zerohop_reloads_total", &[("result", result)]);
-    zerohop.reload(&sections);
-    assert_eq!((reloads("success"), reloads("failure")), (1, 0));
-    std::fs::write(&file, "").unwrap();
-    zerohop.reload(&sections);
-    assert_eq!((reloads("success"), reloads("failure")), (1, 1));
-    zerohop.log_line(&["resolv.conf: no upstream servers: the file names none"]);
-    std::fs::remove_file(&file).unwrap();
-    zerohop.reload(&sections);
-    assert_eq!((reloads("success"), reloads("failure")), (1, 2));
-    zerohop.log_line(&["resolv.conf: no upstream servers: the file cannot be read"]);
-    let asked = zerohop.metrics().text.contains("server=\"127.0.0.1:53\"");
-    assert!(asked, "the old server is still the upstream");
-}

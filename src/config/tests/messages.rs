@@ -16,7 +16,7 @@ const CASES: &[(&str, &str)] = &[
     ("section-brackets", "[upstream]\nname = 'a'\n[[cache]]\n"),
     ("section-in-a-list", "zone = ['a', 5]\n"),
     ("key-unknown", "[cache]\nmax_bytes = 1\nttl = 5\nsparkles = true\n"),
-    ("key-later", "[interface]\nname = 'zerohop0'\n[server.tls]\n[server]\nlisten = ['127.0.0.1']\n"),
+    ("key-later", "[interface]\nname = 'zerohop0'\n[server]\nlisten = ['127.0.0.1']\nlameduck = 5\n"),
     ("key-missing", "[server]\n[[upstream]]\n[[zone]]\nname = 'a'\nrecords = ['a A 10.0.0.1']\n[[zone.match]]\n"),
     (
         "type-wrong",
@@ -36,6 +36,24 @@ const CASES: &[(&str, &str)] = &[
     ("listen", "[server]\nlisten = ['eth0', '127.0.0.1:0', '127.0.0.1', '127.0.0.1:53']\n"),
     ("listen-empty", "[server]\nlisten = []\n"),
     ("intercept", "[interface]\nintercept = ['127.0.0.1', '10.96.0.10:53']\n"),
+    (
+        "server-tls",
+        "[server]\nlisten = ['127.0.0.1', '127.0.0.1:853']\n[server.tls]\nlisten = ['127.0.0.1', 'eth0', '::1', '[::1]:853']\ncertificate = 'old.pem'\nkey = 'old.key'\n[admin]\nlisten = '[::1]:853'\n[[upstream]]\nname = 'a'\nservers = ['tls://[::1]']\nca = 'ca.pem'\n[[zone]]\nname = '.'\nforward = ['a']\n",
+    ),
+    ("server-tls-missing", "[server]\nlisten = ['127.0.0.1']\n[server.tls]\ncert = 'node.pem'\n"),
+    (
+        "server-tls-empty",
+        "[server]\nlisten = ['127.0.0.1']\ntls = { listen = [], certificate = 'absent.pem', key = 'node.pem' }\n",
+    ),
+    ("server-tls-no-table", "[server]\nlisten = ['127.0.0.1']\ntls = true\n"),
+    (
+        "server-tls-key",
+        "[server]\nlisten = ['127.0.0.1']\ntls = { listen = ['127.0.0.1'], certificate = 'node.pem', key = 'other.key' }\n",
+    ),
+    (
+        "server-tls-chain",
+        "[server]\nlisten = ['127.0.0.1']\ntls = { listen = ['127.0.0.1'], certificate = 'node.key', key = 'broken.pem' }\n",
+    ),
     ("allow", "[server]\nlisten = ['127.0.0.1']\nallow = ['10.0.0.1/8', '10/8', '10.0.0.0/33']\n"),
     ("admin", "[admin]\nlisten = '127.0.0.1'\nmetrics-listen = ['127.0.0.1:53', '::1']\n"),
     (

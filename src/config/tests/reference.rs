@@ -18,7 +18,8 @@ zerohop reads one TOML file: that of `--config`, else of `$ZEROHOP_CONFIG`, else
 
 - A *duration* is a whole number of seconds, or a string: `"400ms"`, `"5s"`, `"2m"`, `"1h"`, `"1d"`.
 - A *size* is a number of octets, or a string: `"64MiB"`, `"1GiB"`.
-- Paths are relative to the directory of the file.
+- Paths are relative to the directory of the file. What changes in the file, and in those that it
+  names, is taken up by itself: [reload.md](reload.md).
 - Unknown keys are faults, so that a slip of the pen is not a setting lost.
 "#;
 
@@ -79,6 +80,9 @@ fn page() -> String {
 fn introduction(section: Section) -> &'static str {
     match section {
         Section::Server => "Where questions come in. Must be there.",
+        Section::ServerTls => {
+            "DNS over TLS (RFC 7858), if it stands: TLS 1.2 and 1.3, and whom `allow` lets ask. A certificate in its last days is warned of, and `zerohop_certificate_expiry_timestamp_seconds` says when the first of the file expires. Certificate and key may be replaced at any time: connections that are open keep the old one."
+        }
         Section::Interface => "Addresses of others that zerohop answers at.",
         Section::Admin => "Where operators look.",
         Section::Cache => "What is kept.",

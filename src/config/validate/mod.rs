@@ -3,16 +3,19 @@
 
 mod except;
 mod pattern;
+mod pem;
 mod reach;
 mod records;
+mod server;
 mod tls;
 mod upstream;
+mod validity;
 mod zone;
 
 use std::net::SocketAddr;
 use std::path::Path;
 
-use super::address::{self, DNS_PORT};
+use super::address;
 use super::fault::{Message, Report};
 use super::file::{self, File};
 use super::keys::{self, Key};
@@ -22,9 +25,10 @@ use super::{Admin, Cache, Config, Log, LogFormat, LogLevel, Server};
 
 /// Understands `file`. The paths in it are relative to `directory`.
 pub(super) fn validate(file: &File, directory: &Path, report: &mut Report<'_>) -> Config {
-    let server = server(file, report);
-    let admin = admin(&file.admin, &server.listen, report);
-    let mut upstreams = upstream::Upstreams::read(&file.upstreams, &server.listen, directory, report);
+    let server = server::read(file, directory, report);
+    let admin = admin(&file.admin, &server, report);
+    let own = server.addresses();
+    let mut upstreams = upstream::Upstreams::read(&file.upstreams, &own, directory, report);
     let drafts = zone::read(&file.zones, &mut upstreams, directory, report);
     let private_reverse = file.server.private_reverse == "local";
     let special = special::zones(drafts.iter().map(|draft| &draft.zone.name), private_reverse);
@@ -47,48 +51,7 @@ pub(super) fn validate(file: &File, directory: &Path, report: &mut Report<'_>) -
     }
 }
 
-fn server(file: &File, report: &mut Report<'_>) -> Server {
-    let said = &file.server;
-    let mut listen = Vec::new();
-    for at in said.listen.iter().flatten() {
-        let read = address::socket(&at.value, Some(DNS_PORT));
-        add_address(read, at, &mut listen, &keys::LISTEN, report);
-    }
-    if said.listen.as_ref().is_some_and(Vec::is_empty) {
-        let remedy = r#"write at least one address, as listen = ["169.254.20.10:53"]"#;
-        report.error(said.span.start, &keys::LISTEN.path(), Message::new("the list is empty", remedy));
-    }
-    let mut ports: Vec<u16> = listen.iter().map(SocketAddr::port).collect();
-    ports.sort_unstable();
-    ports.dedup();
-    for at in &file.intercept {
-        match address::ip(&at.value) {
-            Ok(ip) => ports.iter().for_each(|port| {
-                add_address(Ok(SocketAddr::new(ip, *port)), at, &mut listen, &keys::INTERCEPT, report);
-            }),
-            Err(message) => report.error(at.span.start, &keys::INTERCEPT.path(), message),
-        }
-    }
-    let mut allow = Vec::new();
-    for at in &said.allow {
-        match address::prefix(&at.value) {
-            Ok(prefix) => allow.push(prefix),
-            Err(message) => report.error(at.span.start, &keys::ALLOW.path(), message),
-        }
-    }
-    let cores = || std::thread::available_parallelism().map_or(1, usize::from).min(keys::DEFAULT_WORKERS);
-    Server {
-        listen,
-        workers: said.workers.and_then(|workers| usize::try_from(workers).ok()).unwrap_or_else(cores),
-        allow,
-        tcp_connections: usize::try_from(said.tcp_connections).unwrap_or(usize::MAX),
-        tcp_idle: said.tcp_idle,
-        tcp_read: said.tcp_read,
-        drain: said.drain,
-    }
-}
-
-fn admin(said: &file::Admin, dns: &[SocketAddr], report: &mut Report<'_>) -> Admin {
+fn admin(said: &file::Admin, server: &Server, report: &mut Report<'_>) -> Admin {
     let mut all = Vec::new();
     let mut listen = None;
     if let Some(at) = said.listen.as_ref().filter(|at| at.value != "off") {
@@ -100,9 +63,10 @@ fn admin(said: &file::Admin, dns: &[SocketAddr], report: &mut Report<'_>) -> Adm
     }
     let spelled = said.listen.iter().map(|at| (at, &keys::ADMIN_LISTEN));
     for (at, key) in spelled.chain(said.metrics_listen.iter().map(|at| (at, &keys::METRICS_LISTEN))) {
-        if at.value.parse().is_ok_and(|address| dns.contains(&address)) {
-            let problem = format!("{} is already taken by `server.listen`", at.value);
-            report.error(at.span.start, &key.path(), Message::new(problem, "write another port"));
+        let read = address::socket(&at.value, None);
+        check_free(&read, at, (&keys::LISTEN, &server.listen), key, report);
+        if let Some(tls) = &server.tls {
+            check_free(&read, at, (&keys::TLS_LISTEN, &tls.listen), key, report);
         }
     }
     let metrics_listen = all.split_off(usize::from(listen.is_some()));
@@ -127,6 +91,20 @@ fn add_address(
         }
         Ok(address) => list.push(address),
         Err(message) => report.error(at.span.start, &key.path(), message),
+    }
+}
+
+/// Reports an address that another key has taken.
+fn check_free(
+    read: &Result<SocketAddr, Message>,
+    at: &At<String>,
+    (owner, taken): (&Key, &[SocketAddr]),
+    key: &Key,
+    report: &mut Report<'_>,
+) {
+    if read.as_ref().is_ok_and(|address| taken.contains(address)) {
+        let problem = format!("{} is already taken by `{}`", at.value, owner.path());
+        report.error(at.span.start, &key.path(), Message::new(problem, "write another port"));
     }
 }
 

@@ -77,7 +77,8 @@ fn zone_file(
     let key = keys::ZONE_FILE.path();
     let Some(text) = open(at, directory, &key, report) else { return };
     let beside = text.file.parent().unwrap_or(directory).to_path_buf();
-    let mut include = |path: &str| std::fs::read_to_string(beside.join(path)).map_err(|error| error.to_string());
+    let files = report.files();
+    let mut include = |path: &str| files.read_text(&beside.join(path)).map_err(|error| error.to_string());
     let parsed = zone_text::parse(&text.content, zone, ttl, &mut include);
     for fault in parsed.faults {
         report.error_in(&text, fault.line, fault.column, &key, Message::new(fault.problem, fault.remedy));
@@ -108,7 +109,7 @@ fn hosts(at: &At<String>, ttl: u32, directory: &Path, found: &mut Vec<Owned>, re
 
 fn open(at: &At<String>, directory: &Path, key: &str, report: &mut Report<'_>) -> Option<Rc<Text>> {
     let path = directory.join(&at.value);
-    match std::fs::read_to_string(&path) {
+    match report.files().read_text(&path) {
         Ok(content) => Some(Rc::new(Text::new(&path, content))),
         Err(error) => {
             let problem = format!("{} cannot be read: {error}", path.display());

@@ -7,15 +7,15 @@ use std::sync::Arc;
 
 use foldhash::quality::FixedState;
 use rustls::crypto::{CryptoProvider, ring};
-use rustls::pki_types::pem::{Error, PemObject};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::CertificateDer;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConfig, RootCertStore};
 
+use super::pem;
 use crate::config::Credentials;
 use crate::config::fault::{Message, Report};
 use crate::config::file;
-use crate::config::keys::{self, Key};
+use crate::config::keys;
 use crate::config::text::At;
 
 /// How we say what we speak (RFC 7858, section 3.2, by its name in the IANA registry).
@@ -84,7 +84,7 @@ fn fingerprint(roots: &RootCertStore, identity: Option<&CertifiedKey>) -> u64 {
 
 fn roots_of(at: &At<String>, directory: &Path, report: &mut Report<'_>) -> Option<RootCertStore> {
     let mut roots = RootCertStore::empty();
-    for certificate in certificates(at, &keys::CA, directory, report)? {
+    for certificate in pem::certificates(at, &keys::CA, directory, report)? {
         if let Err(error) = roots.add(certificate) {
             let problem = format!("{} holds a certificate that cannot be read: {error}", at.value);
             report.error(at.span.start, &keys::CA.path(), Message::new(problem, "remove it from the file"));
@@ -133,63 +133,6 @@ fn identity(
             return Err(());
         }
     };
-    let chain = certificates(certificate, &keys::CERTIFICATE, directory, report);
-    let private = private_key(key, directory, report);
-    let (chain, private) = (chain.ok_or(())?, private.ok_or(())?);
-    CertifiedKey::from_der(chain, private, provider).map(Some).map_err(|error| {
-        let problem = match error {
-            rustls::Error::InconsistentKeys(_) => format!("{} is not the key to {}", key.value, certificate.value),
-            error => format!("{} and {} cannot be used: {error}", certificate.value, key.value),
-        };
-        let remedy = "name the key that the certificate was made with";
-        report.error(key.span.start, &keys::CLIENT_KEY.path(), Message::new(problem, remedy));
-    })
-}
-
-/// The certificates of a PEM file, at least one; `None` when it was reported that there is none.
-fn certificates(
-    at: &At<String>,
-    key: &Key,
-    directory: &Path,
-    report: &mut Report<'_>,
-) -> Option<Vec<CertificateDer<'static>>> {
-    let octets = octets(at, key, directory, report)?;
-    let read: Result<Vec<_>, Error> = CertificateDer::pem_slice_iter(&octets).collect();
-    match read {
-        Ok(certificates) if certificates.is_empty() => no_section(at, key, "certificate", "CERTIFICATE", report),
-        Ok(certificates) => Some(certificates),
-        Err(error) => no_pem(at, key, &error, report),
-    }
-}
-
-fn private_key(at: &At<String>, directory: &Path, report: &mut Report<'_>) -> Option<PrivateKeyDer<'static>> {
-    let octets = octets(at, &keys::CLIENT_KEY, directory, report)?;
-    match PrivateKeyDer::from_pem_slice(&octets) {
-        Ok(key) => Some(key),
-        Err(Error::NoItemsFound) => no_section(at, &keys::CLIENT_KEY, "private key", "PRIVATE KEY", report),
-        Err(error) => no_pem(at, &keys::CLIENT_KEY, &error, report),
-    }
-}
-
-fn octets(at: &At<String>, key: &Key, directory: &Path, report: &mut Report<'_>) -> Option<Vec<u8>> {
-    let path = directory.join(&at.value);
-    let read = std::fs::read(&path);
-    if let Err(error) = &read {
-        let problem = format!("{} cannot be read: {error}", path.display());
-        report.error(at.span.start, &key.path(), Message::new(problem, "name a readable PEM file"));
-    }
-    read.ok()
-}
-
-fn no_section<T>(at: &At<String>, key: &Key, what: &str, section: &str, report: &mut Report<'_>) -> Option<T> {
-    let problem = format!("there is no {what} in {}", at.value);
-    let remedy = format!("name a PEM file with a section that begins with -----BEGIN {section}-----");
-    report.error(at.span.start, &key.path(), Message::new(problem, remedy));
-    None
-}
-
-fn no_pem<T>(at: &At<String>, key: &Key, error: &Error, report: &mut Report<'_>) -> Option<T> {
-    let problem = format!("{} is no PEM file: {error}", at.value);
-    report.error(at.span.start, &key.path(), Message::new(problem, "write it anew, or name another"));
-    None
+    let files = pem::Pair { certificate: (certificate, &keys::CERTIFICATE), key: (key, &keys::CLIENT_KEY) };
+    pem::certified_key(&files, provider, directory, report).map(Some).ok_or(())
 }

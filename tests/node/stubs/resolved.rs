@@ -12,6 +12,7 @@ use nix::mount::{MsFlags, mount};
 use nix::unistd::{Gid, Uid, chown};
 use tempfile::TempDir;
 
+use super::super::certificates::Authority;
 use super::super::client::{Ask, receive, socket};
 use super::super::harness::Zerohop;
 use super::super::namespace::{NODE, inside, instead_of};
@@ -43,6 +44,17 @@ fn program() -> Option<(PathBuf, PathBuf)> {
 /// Runs it with these settings in place of whatever this machine has, in a namespace, until it
 /// answers for a name: it asks nobody before it has seen a network device.
 fn start(settings: &str, anchor: &str, known: &str, files: &TempDir) -> Option<Process> {
+    start_trusting(None, settings, anchor, known, files)
+}
+
+/// As [`start`]; over TLS it believes this authority alone.
+fn start_trusting(
+    authority: Option<&Authority>,
+    settings: &str,
+    anchor: &str,
+    known: &str,
+    files: &TempDir,
+) -> Option<Process> {
     let (program, libraries) = program()?;
     for (path, line) in [
         ("/etc/passwd", format!("root:x:0:0::/:/bin/sh\nsystemd-resolve:x:{USER}:{USER}::/:/bin/false\n")),
@@ -58,12 +70,15 @@ fn start(settings: &str, anchor: &str, known: &str, files: &TempDir) -> Option<P
     std::fs::write("/run/dnssec-trust-anchors.d/test.positive", anchor).unwrap();
     // Its own cache would stand before ours.
     let settings = format!(
-        "[Resolve]\nDNS=169.254.20.10\nFallbackDNS=\nDomains=~.\nCache=no\nLLMNR=no\nMulticastDNS=no\n{settings}\n"
+        "[Resolve]\nDNS=169.254.20.10#dns.node.example\nFallbackDNS=\nDomains=~.\nCache=no\nLLMNR=no\nMulticastDNS=no\n{settings}\n"
     );
     std::fs::write("/run/systemd/resolved.conf.d/test.conf", settings).unwrap();
     let mut command = Command::new(program);
     command.env_clear().env("LD_LIBRARY_PATH", libraries);
     command.envs([("SYSTEMD_LOG_LEVEL", "debug"), ("SYSTEMD_LOG_TARGET", "console")]);
+    if let Some(authority) = authority {
+        command.env("SSL_CERT_FILE", authority.file());
+    }
     let mut process = Process::start(&mut command, &files.path().join("resolved.log"));
     until("systemd-resolved", || {
         assert!(process.ended().is_none(), "{}", process.output());
@@ -188,5 +203,40 @@ fn systemd_resolved_validates_what_comes_through() {
             }
         }
         stays_at("UDP+EDNS0+DO", "a.signed.example.", &resolved);
+    });
+}
+
+#[test]
+fn systemd_resolved_asks_over_tls_and_nothing_but_tls() {
+    let authority = Authority::new();
+    let certified = authority.certify(&["dns.node.example"]);
+    inside(&["127.0.0.53"], || {
+        let upstream = upstream::start();
+        let tls = format!(
+            "[server.tls]\nlisten = ['169.254.20.10']\ncertificate = {:?}\nkey = {:?}\n{}",
+            certified.certificate,
+            certified.key,
+            zones(&upstream.address.to_string())
+        );
+        let zerohop = Zerohop::at(NODE.parse().unwrap(), &tls);
+        let files = tempfile::tempdir().unwrap();
+        let settings = "DNSOverTLS=yes\nDNSSEC=no";
+        let Some(resolved) = start_trusting(Some(&authority), settings, "", "one.own.example.", &files) else { return };
+        for name in
+            ["one.own.example.", "many.own.example.", "resolved.plain-60-60.stub.example.", "nobody.own.example."]
+        {
+            for rtype in [A, AAAA] {
+                let straight = Ask::new(name, rtype).tcp(zerohop.address);
+                let reply = Ask::new(name, rtype).tcp(STUB.parse().unwrap());
+                assert_eq!((reply.rcode(), reply.answers()), (straight.rcode(), straight.answers()), "{name} {rtype}");
+            }
+        }
+        let log = resolved.output();
+        assert!(log.contains("Verified we get a response at feature level TLS+EDNS0"), "{log}");
+        assert!(!log.contains("degraded feature set"), "{log}");
+        let metrics = zerohop.metrics();
+        assert!(metrics.sum("zerohop_requests_total", &[("protocol", "tls")]) >= 8);
+        assert_eq!(metrics.sum("zerohop_requests_total", &[("protocol", "udp")]), 0);
+        assert_eq!(metrics.sum("zerohop_tls_handshake_failures_total", &[]), 0);
     });
 }
