@@ -67,7 +67,7 @@ pub fn write_answer(
     let mut opt_length = match (query.opt(), answer.extended_error) {
         (None, _) => 0,
         (Some(_), None) => OPT_LENGTH,
-        (Some(_), Some(_)) => OPT_LENGTH + EXTENDED_ERROR_LENGTH,
+        (Some(_), Some(_)) => OPT_LENGTH + EXTENDED_ERROR_LENGTH + answer.extra_text.len(),
     };
     let mut room = terms.limit.min(out.len()).saturating_sub(head.len() + opt_length);
     // No record makes way for an option that only helps.
@@ -190,14 +190,16 @@ fn write_opt(answer: &StoredAnswer, dnssec_ok: bool, keepalive: Option<u16>, out
         0,
         options,
     ]);
-    let mut options = out[OPT_LENGTH..].chunks_exact_mut(EXTENDED_ERROR_LENGTH);
-    let said = [(EXTENDED_ERROR_OPTION, answer.extended_error), (KEEPALIVE_OPTION, keepalive)];
-    // Both are a code, the length 2, and a number.
-    for (code, value) in said.into_iter().filter_map(|(code, value)| Some((code, value?))) {
-        let Some(option) = options.next() else { return };
+    let mut rest = &mut out[OPT_LENGTH..];
+    let said = [(EXTENDED_ERROR_OPTION, answer.extended_error, answer.extra_text), (KEEPALIVE_OPTION, keepalive, "")];
+    // Both are a code, a length, and a number; one may have text behind it.
+    for (code, value, text) in said.into_iter().filter_map(|(code, value, text)| Some((code, value?, text))) {
+        let Some((option, next)) = rest.split_at_mut_checked(EXTENDED_ERROR_LENGTH + text.len()) else { return };
         option[..2].copy_from_slice(&code.to_be_bytes());
-        option[2..4].copy_from_slice(&2u16.to_be_bytes());
-        option[4..].copy_from_slice(&value.to_be_bytes());
+        option[2..4].copy_from_slice(&u16::try_from(2 + text.len()).unwrap_or(2).to_be_bytes());
+        option[4..6].copy_from_slice(&value.to_be_bytes());
+        option[6..].copy_from_slice(text.as_bytes());
+        rest = next;
     }
 }
 
@@ -327,6 +329,8 @@ mod tests {
         let servfail = StoredAnswer::bare(Rcode::SERVFAIL, Some(22));
         let out = reply(&query(Some(1232)), &servfail, Moment::default(), 0, Protocol::Udp);
         assert_eq!(out[19..], [0, 0, 41, 0x04, 0xd0, 0, 0, 0, 0, 0, 6, 0, 15, 0, 2, 0, 22]);
+        let full = reply(&query(Some(1232)), &StoredAnswer::overflow("full"), Moment::default(), 0, Protocol::Udp);
+        assert_eq!((full[3] & 0x0f, full[29..].as_ref()), (5, &b"\x0a\x00\x0f\x00\x06\x00\x00full"[..]));
         let plain = reply(&query(None), &servfail, Moment::default(), 0, Protocol::Udp);
         assert_eq!((plain.len(), plain[3] & 0x0f), (19, 2));
     }

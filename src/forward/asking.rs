@@ -34,7 +34,8 @@ impl Forwarder {
             }
             let next_send = round.next_send();
             if round.is_lost() || running.is_empty() && next_send.is_none() {
-                return Outcome::Failure(failure.unwrap_or(Failure::TimedOut));
+                let given_up = if round.is_full() { Failure::Full } else { Failure::TimedOut };
+                return Outcome::Failure(failure.unwrap_or(given_up));
             }
             tokio::select! {
                 biased;

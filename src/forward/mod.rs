@@ -20,7 +20,7 @@ use crate::clock::Clock;
 use crate::config::{NextOn, ServeStale};
 use crate::dns::kept::Kept;
 use crate::dns::{Moment, Name, Question, StoredAnswer, TtlRules};
-use crate::metrics::Source;
+use crate::metrics::{Source, ZoneSeries};
 use crate::upstream::{Exchange, Group};
 
 use decision::{Failed, Tally};
@@ -38,6 +38,10 @@ pub struct Plan {
     pub zone: Name,
     /// In the order they are asked.
     pub groups: Vec<Arc<Group>>,
+    /// The most questions that wait for them at once. Not part of the identity.
+    pub in_flight: usize,
+    /// Where those are counted.
+    pub series: Arc<ZoneSeries>,
     pub next_on: NextOn,
     pub ttl: TtlRules,
     /// Not part of the identity: it says what is done with an answer, not which one it is.
@@ -172,6 +176,7 @@ impl Forwarder {
     }
 
     async fn ask(&self, plan: &Plan, question: &Question, key: &Key) -> Forwarded {
+        let Some(_place) = plan.series.in_flight.enter(plan.in_flight) else { return decision::zone_is_full() };
         let deadline = Instant::now() + BUDGET;
         let mut tally = Tally::new(plan.next_on);
         for (index, group) in plan.groups.iter().enumerate() {

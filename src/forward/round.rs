@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::dns::Moment;
+use crate::metrics::Place;
 use crate::upstream::{Group, Server, Transport, Way};
 
 /// How often a question is sent to one server over UDP (RFC 9520, section 3.1).
@@ -32,6 +33,8 @@ struct Candidate {
     sent: Moment,
     /// It has said that it has no answer; asking again would only say so again.
     failed: bool,
+    /// Its place among the questions that are out to the server.
+    place: Option<Place>,
 }
 
 /// Why the question is sent to the next.
@@ -54,7 +57,7 @@ pub(super) struct Send {
 impl<'g> Round<'g> {
     /// `None` when nobody is to be asked: there is no server, or all are set aside.
     pub(super) fn of(group: &'g Group, now: Moment) -> Option<Self> {
-        let candidate = |server| Candidate { server, sends: 0, sent: Moment::ORIGIN, failed: false };
+        let candidate = |server| Candidate { server, sends: 0, sent: Moment::ORIGIN, failed: false, place: None };
         let candidates: Vec<Candidate> = group.order(now).into_iter().map(candidate).collect();
         if candidates.is_empty() {
             return None;
@@ -68,24 +71,35 @@ impl<'g> Round<'g> {
         self.next().map(|_| self.next_send)
     }
 
-    /// Whether every server has said that it has no answer.
+    /// Whether every server has said that it has no answer, or has no place left.
     pub(super) fn is_lost(&self) -> bool {
         self.candidates.iter().all(|candidate| candidate.failed)
+    }
+
+    /// Whether nobody could be asked, since every server has as many questions as it may.
+    pub(super) fn is_full(&self) -> bool {
+        self.candidates.iter().all(|candidate| candidate.failed && candidate.sends == 0)
     }
 
     /// A server has failed: the next is asked at once.
     pub(super) fn failed(&mut self, candidate: usize) {
         if let Some(candidate) = self.candidates.get_mut(candidate) {
             candidate.failed = true;
+            candidate.place = None;
         }
         (self.next_send, self.cause) = (Instant::now(), Cause::Need);
     }
 
     /// What is to be sent now. Once only: the next look is at [`Round::next_send`].
     pub(super) fn due(&mut self, now: Moment) -> Option<Send> {
-        let to = self.next().filter(|_| self.next_send <= Instant::now())?;
+        if self.next_send > Instant::now() {
+            return None;
+        }
+        let to = self.admitted()?;
         if let Some(pause) = self.postponed(to, now) {
             self.next_send = Instant::now() + pause;
+            let candidate = &mut self.candidates[to];
+            candidate.place.take_if(|_| candidate.sends == 0);
             return None;
         }
         if let Cause::Lateness { of, .. } = self.cause {
@@ -103,6 +117,22 @@ impl<'g> Round<'g> {
         let is_last_datagram = candidate.sends == MAX_DATAGRAMS && matches!(server.transport, Transport::Udp);
         let ways: &[Way] = if is_last_datagram { &[Way::Usual, Way::Stream] } else { &[Way::Usual] };
         Some(Send { to, server, ways })
+    }
+
+    /// The server to ask next, with a place among its questions. One that is full counts as failed:
+    /// it is slow already, and the next may be faster.
+    fn admitted(&mut self) -> Option<usize> {
+        loop {
+            let to = self.next()?;
+            let candidate = &mut self.candidates[to];
+            if candidate.place.is_none() {
+                candidate.place = candidate.server.series.in_flight.enter(candidate.server.in_flight);
+            }
+            if candidate.place.is_some() {
+                return Some(to);
+            }
+            candidate.failed = true;
+        }
     }
 
     /// For how long the next send has to wait.

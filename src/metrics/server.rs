@@ -1,11 +1,13 @@
 //! What is counted for each upstream server.
 
 use std::fmt::Write;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use super::counter::Shared;
 use super::histogram::{Histogram, Sum};
+use super::occupancy::Occupancy;
 use super::outcome::{PROTOCOL_LABELS, PROTOCOLS, RCODE_LABELS, RCODES, protocol_index, rcode_index};
 use super::text::{Labels, open_family};
 use crate::dns::{Protocol, Rcode};
@@ -40,6 +42,8 @@ pub struct ServerSeries {
     repeats: Shared,
     probes: Shared,
     silent: AtomicBool,
+    /// Questions that are out to it; one that is sent again is still one.
+    pub in_flight: Arc<Occupancy>,
 }
 
 impl ServerSeries {
@@ -55,6 +59,7 @@ impl ServerSeries {
             repeats: Shared::default(),
             probes: Shared::default(),
             silent: AtomicBool::new(false),
+            in_flight: Arc::default(),
         }
     }
 
@@ -125,7 +130,7 @@ pub(super) fn write(out: &mut String, servers: &[&ServerSeries]) -> std::fmt::Re
             writeln!(out, "{family}{} {}", Labels::new(&labels).with_none(), counter.value())?;
         }
     }
-    let single: [Single; 4] = [
+    let single: [Single; 6] = [
         ("zerohop_upstream_hedges_total", "counter", "Queries sent because another server was late.", |s| {
             s.hedges.value()
         }),
@@ -135,6 +140,10 @@ pub(super) fn write(out: &mut String, servers: &[&ServerSeries]) -> std::fmt::Re
         ("zerohop_upstream_probes_total", "counter", "Probes of a server that was set aside.", |s| s.probes.value()),
         ("zerohop_upstream_up", "gauge", "0 while the server is set aside: nothing came from it for a second.", |s| {
             u64::from(!s.silent.load(Relaxed))
+        }),
+        ("zerohop_upstream_in_flight", "gauge", "Questions that are out to the server.", |s| s.in_flight.taken()),
+        ("zerohop_upstream_overflows_total", "counter", "Questions not sent to it: too many were out.", |s| {
+            s.in_flight.overflows()
         }),
     ];
     for (family, kind, help, value) in single {

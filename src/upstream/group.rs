@@ -87,6 +87,7 @@ mod tests {
                 trusted: true,
                 health: Arc::default(),
                 series,
+                in_flight: 1,
             })
         };
         Group::new("g".to_owned(), (1..=3).map(server).collect(), policy)

@@ -60,6 +60,8 @@ pub struct Server {
     /// Stays the same across reloads.
     pub health: Arc<Health>,
     pub series: Arc<ServerSeries>,
+    /// The most questions out to it at once.
+    pub in_flight: usize,
 }
 
 impl fmt::Display for Server {

@@ -5,6 +5,7 @@
 mod allocation;
 mod answer;
 mod answers;
+mod bounds;
 mod caching;
 mod corpus;
 mod corpus_file;
