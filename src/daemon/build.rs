@@ -13,7 +13,7 @@ use crate::dns::Name;
 use crate::forward::Plan;
 use crate::handler::Tables;
 use crate::metrics::Registry;
-use crate::upstream::{Group, Server, Tls, Transport};
+use crate::upstream::{Group, LastUse, Server, Tls, Transport};
 use crate::zone::{Unfit, ZoneTable};
 
 use super::nameservers::Nameservers;
@@ -52,6 +52,7 @@ pub fn tables(
             groups: forward.groups.iter().filter_map(|&index| groups.get(index).cloned()).collect(),
             in_flight: forward.in_flight,
             series: registry.zone(&label(zone)),
+            used: LastUse::default(),
             next_on: forward.next_on,
             ttl: forward.ttl,
             stale: forward.stale,

@@ -18,7 +18,7 @@ use crate::admin::{self, Admin};
 use crate::cache::{Failures, Store};
 use crate::clock::Clock;
 use crate::config::{Config, Loaded, Source, load};
-use crate::forward::{InFlight, Shared};
+use crate::forward::Shared;
 use crate::handler::Tables;
 use crate::listener::{self, BindError, Limits, Start, Worker};
 use crate::metrics::Registry;
@@ -103,7 +103,7 @@ impl Daemon {
         let fronts = config.cache.max_bytes / FRONTS_SHARE;
         let (store, _) = Store::start(config.cache.max_bytes - fronts, config.cache.negative_share)?;
         let shared =
-            Arc::new(Shared { store, failures: Failures::default(), in_flight: Arc::new(InFlight::default()) });
+            Arc::new(Shared { store, failures: Failures::default(), in_flight: Arc::default(), loops: Arc::default() });
         let connections = Arc::new(Semaphore::new(server.tcp_connections));
         let mut sockets: Vec<Vec<listener::Sockets>> = (0..server.workers).map(|_| Vec::new()).collect();
         for &address in &server.listen {
@@ -151,6 +151,9 @@ impl Daemon {
         let back = move || shared.failures.clear();
         let exchange = Rc::new(upstream::Sockets::new(self.admin.clock));
         tokio::task::spawn_local(upstream::probe(Rc::clone(&exchange) as Rc<_>, self.admin.clock, servers, back));
+        let (live, loops) = (Arc::clone(&self.tables), Arc::clone(&self.admin.shared.loops));
+        let routes = move |look: &mut dyn FnMut(upstream::Route<'_>)| live.load().routes().for_each(look);
+        tokio::task::spawn_local(upstream::watch_loops(Rc::clone(&exchange) as Rc<_>, self.admin.clock, loops, routes));
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut hangup = signal(SignalKind::hangup())?;

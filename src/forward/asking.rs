@@ -22,7 +22,9 @@ impl Forwarder {
         question: &Question,
         deadline: Instant,
     ) -> Outcome {
-        let Some(mut round) = Round::of(group, self.clock.now()) else { return Outcome::Failure(Failure::Silent) };
+        let Some(mut round) = Round::of(group, &plan.zone, self.clock.now()) else {
+            return Outcome::Failure(Failure::Silent);
+        };
         let mut running = FuturesUnordered::new();
         let mut failure = None;
         loop {

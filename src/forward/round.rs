@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::dns::Moment;
+use crate::dns::{Moment, Name};
 use crate::metrics::Place;
 use crate::upstream::{Group, Server, Transport, Way};
 
@@ -55,10 +55,12 @@ pub(super) struct Send {
 }
 
 impl<'g> Round<'g> {
-    /// `None` when nobody is to be asked: there is no server, or all are set aside.
-    pub(super) fn of(group: &'g Group, now: Moment) -> Option<Self> {
+    /// `None` when nobody is to be asked: there is no server, or all are set aside, for being silent
+    /// or for leading back to us in this zone.
+    pub(super) fn of(group: &'g Group, zone: &Name, now: Moment) -> Option<Self> {
+        let leads_on = |server: &Arc<Server>| !server.health.returning.has(zone);
         let candidate = |server| Candidate { server, sends: 0, sent: Moment::ORIGIN, failed: false, place: None };
-        let candidates: Vec<Candidate> = group.order(now).into_iter().map(candidate).collect();
+        let candidates: Vec<Candidate> = group.order(now).into_iter().filter(leads_on).map(candidate).collect();
         if candidates.is_empty() {
             return None;
         }

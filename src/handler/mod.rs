@@ -122,6 +122,10 @@ impl Handler {
         if let Some(answer) = self.gate.ready(question, tables) {
             return self.writer.ready(&asked, answer, reply);
         }
+        if self.forwarder.is_returned(question) {
+            self.writer.series.loop_check();
+            return Handled::Dropped;
+        }
         let Some(zone) = tables.zones.find(question.name(), question.rtype()) else {
             return self.writer.turn_away(&asked, Rejection::NoZone, self.gate.no_zone(), reply);
         };

@@ -41,6 +41,8 @@ pub struct ServerSeries {
     hedges: Shared,
     repeats: Shared,
     probes: Shared,
+    loop_checks: Shared,
+    looping: AtomicBool,
     silent: AtomicBool,
     /// Questions that are out to it; one that is sent again is still one.
     pub in_flight: Arc<Occupancy>,
@@ -58,6 +60,8 @@ impl ServerSeries {
             hedges: Shared::default(),
             repeats: Shared::default(),
             probes: Shared::default(),
+            loop_checks: Shared::default(),
+            looping: AtomicBool::new(false),
             silent: AtomicBool::new(false),
             in_flight: Arc::default(),
         }
@@ -81,6 +85,16 @@ impl ServerSeries {
     /// Counts one probe that was sent.
     pub fn probed(&self) {
         self.probes.add(1);
+    }
+
+    /// Counts one question that tells whether it leads back to us.
+    pub fn loop_checked(&self) {
+        self.loop_checks.add(1);
+    }
+
+    /// Notes whether it does.
+    pub fn note_loop(&self, looping: bool) {
+        self.looping.store(looping, Relaxed);
     }
 
     /// Notes whether it is set aside for being silent, and returns whether that is new.
@@ -130,7 +144,7 @@ pub(super) fn write(out: &mut String, servers: &[&ServerSeries]) -> std::fmt::Re
             writeln!(out, "{family}{} {}", Labels::new(&labels).with_none(), counter.value())?;
         }
     }
-    let single: [Single; 6] = [
+    let single: [Single; 8] = [
         ("zerohop_upstream_hedges_total", "counter", "Queries sent because another server was late.", |s| {
             s.hedges.value()
         }),
@@ -140,6 +154,12 @@ pub(super) fn write(out: &mut String, servers: &[&ServerSeries]) -> std::fmt::Re
         ("zerohop_upstream_probes_total", "counter", "Probes of a server that was set aside.", |s| s.probes.value()),
         ("zerohop_upstream_up", "gauge", "0 while the server is set aside: nothing came from it for a second.", |s| {
             u64::from(!s.silent.load(Relaxed))
+        }),
+        ("zerohop_upstream_loop", "gauge", "1 while questions of a zone that it is sent come back to us.", |s| {
+            u64::from(s.looping.load(Relaxed))
+        }),
+        ("zerohop_upstream_loop_checks_total", "counter", "Questions that tell whether it leads back to us.", |s| {
+            s.loop_checks.value()
         }),
         ("zerohop_upstream_in_flight", "gauge", "Questions that are out to the server.", |s| s.in_flight.taken()),
         ("zerohop_upstream_overflows_total", "counter", "Questions not sent to it: too many were out.", |s| {

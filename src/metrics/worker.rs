@@ -38,6 +38,7 @@ const REJECTIONS: &[&str] =
 pub struct WorkerSeries {
     rejections: [SingleWriter; REJECTIONS.len()],
     ready_checks: SingleWriter,
+    loop_checks: SingleWriter,
     truncated: SingleWriter,
     send_failures: SingleWriter,
     overflows: SingleWriter,
@@ -58,6 +59,11 @@ impl WorkerSeries {
     /// The readiness check's own question was answered.
     pub fn ready_check(&self) {
         self.ready_checks.add(1);
+    }
+
+    /// A question of our own came back.
+    pub fn loop_check(&self) {
+        self.loop_checks.add(1);
     }
 
     /// A reply was cut to the client's size.
@@ -122,8 +128,11 @@ pub(super) fn write(out: &mut String, workers: &[&WorkerSeries]) -> std::fmt::Re
         let value: u64 = workers.iter().map(|worker| worker.rejections[index].value()).sum();
         writeln!(out, "{family}{} {value}", Labels::new(&[("reason", reason)]).with_none())?;
     }
-    let single: [Single; 9] = [
+    let single: [Single; 10] = [
         ("zerohop_ready_checks_total", "Answers to the readiness check.", |w| w.ready_checks.value()),
+        ("zerohop_loop_checks_returned_total", "Questions of our own that came back: a loop.", |w| {
+            w.loop_checks.value()
+        }),
         ("zerohop_truncated_total", "UDP replies cut to the client's size.", |w| w.truncated.value()),
         ("zerohop_send_failures_total", "Replies that could not be sent.", |w| w.send_failures.value()),
         ("zerohop_overflows_total", "Questions refused: too many waited for upstreams.", |w| w.overflows.value()),

@@ -30,6 +30,7 @@ mod every_type;
 mod flood;
 mod harness;
 mod lifecycle;
+mod loops;
 mod loss;
 mod metrics;
 mod namespace;
