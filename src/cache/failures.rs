@@ -9,6 +9,7 @@ use foldhash::fast::RandomState;
 
 use super::key::Key;
 use crate::dns::{Moment, StoredAnswer};
+use crate::metrics::counter::Shared;
 
 /// How long the first failure of a question is remembered.
 const FIRST: Duration = Duration::from_secs(1);
@@ -22,6 +23,7 @@ const CAPACITY: usize = 8192;
 #[derive(Debug, Default)]
 pub struct Failures {
     table: Mutex<Table>,
+    dropped: Shared,
 }
 
 #[derive(Debug, Default)]
@@ -57,6 +59,7 @@ impl Failures {
     pub fn put(&self, key: Key, answer: Arc<StoredAnswer>, now: Moment) {
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
         if !table.make_room(now) {
+            self.dropped.add(1);
             return;
         }
         let delay = match table.failures.get(&key) {
@@ -64,6 +67,20 @@ impl Failures {
             _ => FIRST,
         };
         table.failures.insert(key, Failure { answer, until: now + delay, delay });
+    }
+
+    /// Failures in the table, those that do not count any more among them.
+    pub fn len(&self) -> usize {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner).failures.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many were not remembered: the table was full.
+    pub fn dropped(&self) -> u64 {
+        self.dropped.value()
     }
 
     /// Forgets all failures: whatever caused them may be over.
@@ -128,7 +145,7 @@ mod tests {
         for number in 0..CAPACITY as u64 + 10 {
             failures.put(number.to_be_bytes()[..].into(), Arc::clone(&servfail), Moment::default());
         }
-        assert_eq!(failures.table.lock().unwrap().failures.len(), CAPACITY);
+        assert_eq!((failures.len(), failures.dropped()), (CAPACITY, 10));
         let later = Moment::default() + Duration::from_secs(2);
         failures.put(b"new"[..].into(), servfail, later);
         assert_eq!(failures.table.lock().unwrap().failures.len(), 1);

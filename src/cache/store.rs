@@ -6,7 +6,7 @@
 use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
-use std::sync::mpsc::{RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -18,6 +18,7 @@ use super::key::Key;
 use super::prefetch::{HOT, due_from};
 use crate::dns::{Moment, StoredAnswer};
 use crate::metrics::counter::Shared;
+use crate::metrics::{Occupancy, Place};
 
 /// Writes that may wait for the cache thread. When more come, answers go uncached and are counted.
 const QUEUE: usize = 16_384;
@@ -80,10 +81,13 @@ struct Write {
     visible: Box<dyn Send>,
 }
 
+/// A write in the queue, and its place there.
+type Queued = (Write, Place);
+
 /// See the module's head.
 pub struct Store {
     parts: Parts,
-    queue: SyncSender<Write>,
+    queue: SyncSender<Queued>,
     counts: Arc<Counts>,
 }
 
@@ -105,8 +109,8 @@ pub struct Counts {
     pub prefetches: Shared,
     /// Questions that were to be asked with no client waiting, and were not: too many were.
     pub background_overflows: Shared,
-    /// Answers that were not cached because the queue was full.
-    pub dropped_writes: Shared,
+    /// Writes that wait for the cache thread; beyond them, answers that were not cached.
+    pub queue: Arc<Occupancy>,
 }
 
 #[derive(Default)]
@@ -147,16 +151,16 @@ impl Store {
         let counts = Arc::new(Counts::default());
         let for_denials = max_bytes / 100 * u64::from(negative_share.min(100));
         let parts = Parts { data: part(max_bytes - for_denials, &counts), denials: part(for_denials, &counts) };
-        let (queue, writes) = sync_channel::<Write>(QUEUE);
+        let (queue, writes) = sync_channel::<Queued>(QUEUE);
         let writer = parts.clone();
         let thread = std::thread::Builder::new().name("cache".to_owned()).spawn(move || {
             let mut untidy = false;
             loop {
                 match writes.recv_timeout(if untidy { UPKEEP } else { IDLE }) {
-                    Ok(write) => {
+                    Ok((write, _place)) => {
                         writer.apply(write);
                         // A full batch between two tidyings, so that a burst does not pay for each.
-                        writes.try_iter().take(256).for_each(|write| writer.apply(write));
+                        writes.try_iter().take(256).for_each(|(write, _place)| writer.apply(write));
                         writer.tidy();
                         untidy = true;
                     }
@@ -189,9 +193,9 @@ impl Store {
     }
 
     fn send(&self, write: Write) {
-        match self.queue.try_send(write) {
-            Ok(()) => {}
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => self.counts.dropped_writes.add(1),
+        if let Some(place) = self.counts.queue.enter(QUEUE) {
+            // There is room for whoever has a place; without a thread, nothing is ever found.
+            let _ = self.queue.try_send((write, place));
         }
     }
 
@@ -305,6 +309,28 @@ mod tests {
         let (first, last) = (stays.iter().min().unwrap(), stays.iter().max().unwrap());
         assert!(*first >= Duration::from_secs(100) && *first < Duration::from_secs(101), "{first:?}");
         assert!(*last <= Duration::from_secs(110) && *last > Duration::from_secs(109), "{last:?}");
+    }
+
+    #[test]
+    fn the_queue_is_bounded_and_what_does_not_fit_is_let_go_and_counted() {
+        /// Holds the thread that drops it.
+        struct Hold(std::sync::mpsc::Receiver<()>);
+        impl Drop for Hold {
+            fn drop(&mut self) {
+                let _ = self.0.recv();
+            }
+        }
+        let (store, _) = Store::start(1 << 20, 20).unwrap();
+        let (release, held) = channel();
+        store.remove(b"k"[..].into(), Box::new(Hold(held)));
+        (1..QUEUE).for_each(|_| store.remove(b"k"[..].into(), Box::new(())));
+        let queue = &store.counts().queue;
+        assert_eq!((queue.taken(), queue.overflows()), (QUEUE as u64, 0));
+        let (sender, receiver) = channel();
+        store.remove(b"k"[..].into(), Box::new(Told(sender)));
+        assert!(receiver.try_recv().is_ok());
+        assert_eq!(queue.overflows(), 1);
+        drop(release);
     }
 
     fn address() -> StoredAnswer {

@@ -149,7 +149,8 @@ impl Daemon {
         let servers = move || tables.load().servers().cloned().collect();
         // What failed while they were away may be asked again.
         let back = move || shared.failures.clear();
-        let exchange = Rc::new(upstream::Sockets::new(self.admin.clock));
+        // What the main thread asks is not among the workers' questions.
+        let exchange = Rc::new(upstream::Sockets::new(self.admin.clock, Arc::default()));
         tokio::task::spawn_local(upstream::probe(Rc::clone(&exchange) as Rc<_>, self.admin.clock, servers, back));
         let (live, loops) = (Arc::clone(&self.tables), Arc::clone(&self.admin.shared.loops));
         let routes = move |look: &mut dyn FnMut(upstream::Route<'_>)| live.load().routes().for_each(look);

@@ -149,7 +149,10 @@ impl<'g> Round<'g> {
         // that is silent may be gone: a failover, which costs nothing.
         let health = &self.candidates[of].server.health;
         let is_hedge = health.heard_since(since) && now.since(since) < LOST;
-        (is_hedge && !self.group.hedges.take()).then(|| health.patience())
+        (is_hedge && !self.group.hedges.take()).then(|| {
+            candidate.server.series.postponed();
+            health.patience()
+        })
     }
 
     /// The server to ask next: of those that may still help, the first that was asked least.

@@ -22,5 +22,5 @@ pub use occupancy::{Occupancy, Place};
 pub use outcome::{Outcome, Source};
 pub use registry::Registry;
 pub use server::{Attempt, ServerSeries};
-pub use worker::{Rejection, WorkerSeries};
+pub use worker::{Load, Rejection, WorkerSeries};
 pub use zone::ZoneSeries;

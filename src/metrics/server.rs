@@ -40,6 +40,7 @@ pub struct ServerSeries {
     duration: Histogram<Shared>,
     hedges: Shared,
     repeats: Shared,
+    postponed: Shared,
     probes: Shared,
     loop_checks: Shared,
     looping: AtomicBool,
@@ -59,6 +60,7 @@ impl ServerSeries {
             duration: Histogram::default(),
             hedges: Shared::default(),
             repeats: Shared::default(),
+            postponed: Shared::default(),
             probes: Shared::default(),
             loop_checks: Shared::default(),
             looping: AtomicBool::new(false),
@@ -80,6 +82,11 @@ impl ServerSeries {
     /// It is asked because an answer is late: its own, which is a repeat, or another server's.
     pub fn hedged(&self, repeat: bool) {
         if repeat { &self.repeats } else { &self.hedges }.add(1);
+    }
+
+    /// It was to be asked because another is late, and the allowance for that was used up.
+    pub fn postponed(&self) {
+        self.postponed.add(1);
     }
 
     /// Counts one probe that was sent.
@@ -144,13 +151,19 @@ pub(super) fn write(out: &mut String, servers: &[&ServerSeries]) -> std::fmt::Re
             writeln!(out, "{family}{} {}", Labels::new(&labels).with_none(), counter.value())?;
         }
     }
-    let single: [Single; 8] = [
+    let single: [Single; 9] = [
         ("zerohop_upstream_hedges_total", "counter", "Queries sent because another server was late.", |s| {
             s.hedges.value()
         }),
         ("zerohop_upstream_repeats_total", "counter", "Queries sent again because the answer was late.", |s| {
             s.repeats.value()
         }),
+        (
+            "zerohop_upstream_hedges_postponed_total",
+            "counter",
+            "Hedges not sent yet: the allowance was used up.",
+            |s| s.postponed.value(),
+        ),
         ("zerohop_upstream_probes_total", "counter", "Probes of a server that was set aside.", |s| s.probes.value()),
         ("zerohop_upstream_up", "gauge", "0 while the server is set aside: nothing came from it for a second.", |s| {
             u64::from(!s.silent.load(Relaxed))

@@ -20,6 +20,7 @@
 //! | the rest | tests, a file for each subject |
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
+mod bounds;
 mod certificates;
 mod client;
 mod clients;
