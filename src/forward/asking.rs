@@ -1,6 +1,7 @@
 //! One group is asked: the best server, then another when it is late or of no help, all of them
 //! still listened to; the first good answer wins.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
@@ -12,7 +13,8 @@ use super::{Forwarder, Plan};
 use crate::dns::Question;
 use crate::dns::kept::{Verdict, keep};
 use crate::metrics::Attempt;
-use crate::upstream::{Group, Server, Way, edns};
+use crate::upstream::edns::{self, Tries};
+use crate::upstream::{Group, Server, Way};
 
 impl Forwarder {
     pub(super) async fn ask_group(
@@ -28,10 +30,10 @@ impl Forwarder {
         let mut running = FuturesUnordered::new();
         let mut failure = None;
         loop {
-            if let Some(Send { to, server, ways }) = round.due(self.clock.now()) {
+            if let Some(Send { to, server, tries, ways }) = round.due(self.clock.now()) {
                 running.extend(ways.iter().map(|&way| {
-                    let server = Arc::clone(&server);
-                    async move { (to, self.ask_server(&server, way, group, plan, question).await) }
+                    let (server, tries) = (Arc::clone(&server), Rc::clone(&tries));
+                    async move { (to, self.ask_server(&server, way, &tries, group, plan, question).await) }
                 }));
             }
             let next_send = round.next_send();
@@ -58,12 +60,13 @@ impl Forwarder {
         &self,
         server: &Arc<Server>,
         way: Way,
+        tries: &Tries,
         group: &Group,
         plan: &Plan,
         question: &Question,
     ) -> Outcome {
         let mut attempt = Unfinished { server, group, started: Instant::now(), ended: false };
-        let reply = match edns::ask(&*self.exchange, server, question, way, || self.clock.now()).await {
+        let reply = match edns::ask(&*self.exchange, server, question, way, tries, || self.clock.now()).await {
             Ok(reply) => reply,
             Err(error) => {
                 tracing::debug!(%server, ?question, %error, "upstream cannot be reached");

@@ -36,6 +36,10 @@ impl Forwarder {
     }
 
     fn refresh(self: &Rc<Self>, plan: &Arc<Plan>, question: &Question, key: &[u8], now: Moment) {
+        // With everybody set aside nothing would be sent.
+        if !plan.groups.iter().any(|group| group.has_usable(&plan.zone)) {
+            return;
+        }
         let Some(lead) = self.shared.in_flight.lead(&key.into(), now) else { return };
         // Another worker's refresh may have come to its end since the look into the store.
         let is_due = self.shared.store.get(key).is_some_and(|cached| cached.is_due(now));

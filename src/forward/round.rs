@@ -1,5 +1,6 @@
 //! Which server of a group is sent a question, and when: rules only, no I/O.
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,10 +8,9 @@ use tokio::time::Instant;
 
 use crate::dns::{Moment, Name};
 use crate::metrics::Place;
+use crate::upstream::edns::{MAX_SENDS, Tries};
 use crate::upstream::{Group, Server, Transport, Way};
 
-/// How often a question is sent to one server over UDP (RFC 9520, section 3.1).
-const MAX_DATAGRAMS: u32 = 3;
 /// How often over a stream, which repeats by itself what is lost: once more, should it be stuck.
 const MAX_STREAMS: u32 = 2;
 /// After so long without a reply, a packet counts as lost: the server may be sent another, and that
@@ -28,7 +28,7 @@ pub(super) struct Round<'g> {
 
 struct Candidate {
     server: Arc<Server>,
-    sends: u32,
+    tries: Rc<Tries>,
     /// When it was last sent the question.
     sent: Moment,
     /// It has said that it has no answer; asking again would only say so again.
@@ -51,6 +51,7 @@ pub(super) struct Send {
     /// Which candidate it goes to, as [`Round::failed`] is told.
     pub(super) to: usize,
     pub(super) server: Arc<Server>,
+    pub(super) tries: Rc<Tries>,
     pub(super) ways: &'static [Way],
 }
 
@@ -58,9 +59,9 @@ impl<'g> Round<'g> {
     /// `None` when nobody is to be asked: there is no server, or all are set aside, for being silent
     /// or for leading back to us in this zone.
     pub(super) fn of(group: &'g Group, zone: &Name, now: Moment) -> Option<Self> {
-        let leads_on = |server: &Arc<Server>| !server.health.returning.has(zone);
-        let candidate = |server| Candidate { server, sends: 0, sent: Moment::ORIGIN, failed: false, place: None };
-        let candidates: Vec<Candidate> = group.order(now).into_iter().filter(leads_on).map(candidate).collect();
+        let candidate =
+            |server| Candidate { server, tries: Rc::default(), sent: Moment::ORIGIN, failed: false, place: None };
+        let candidates: Vec<Candidate> = group.order(zone, now).into_iter().map(candidate).collect();
         if candidates.is_empty() {
             return None;
         }
@@ -80,7 +81,7 @@ impl<'g> Round<'g> {
 
     /// Whether nobody could be asked, since every server has as many questions as it may.
     pub(super) fn is_full(&self) -> bool {
-        self.candidates.iter().all(|candidate| candidate.failed && candidate.sends == 0)
+        self.candidates.iter().all(|candidate| candidate.failed && candidate.tries.sent() == 0)
     }
 
     /// A server has failed: the next is asked at once.
@@ -101,7 +102,7 @@ impl<'g> Round<'g> {
         if let Some(pause) = self.postponed(to, now) {
             self.next_send = Instant::now() + pause;
             let candidate = &mut self.candidates[to];
-            candidate.place.take_if(|_| candidate.sends == 0);
+            candidate.place.take_if(|_| candidate.tries.sent() == 0);
             return None;
         }
         if let Cause::Lateness { of, .. } = self.cause {
@@ -109,16 +110,17 @@ impl<'g> Round<'g> {
         }
         let candidate = &mut self.candidates[to];
         let server = Arc::clone(&candidate.server);
-        if candidate.sends == 0 {
+        if candidate.tries.sent() == 0 {
             server.health.sent(now);
         }
-        self.next_send = Instant::now() + server.health.patience() * (1 << candidate.sends);
+        self.next_send = Instant::now() + server.health.patience() * (1 << candidate.tries.sent());
         self.cause = Cause::Lateness { of: to, since: now };
-        (candidate.sends, candidate.sent) = (candidate.sends + 1, now);
+        candidate.tries.note();
+        candidate.sent = now;
         // The last datagram goes together with a stream, which does not get lost.
-        let is_last_datagram = candidate.sends == MAX_DATAGRAMS && matches!(server.transport, Transport::Udp);
+        let is_last_datagram = candidate.tries.sent() == MAX_SENDS && matches!(server.transport, Transport::Udp);
         let ways: &[Way] = if is_last_datagram { &[Way::Usual, Way::Stream] } else { &[Way::Usual] };
-        Some(Send { to, server, ways })
+        Some(Send { to, server, tries: Rc::clone(&candidate.tries), ways })
     }
 
     /// The server to ask next, with a place among its questions. One that is full counts as failed:
@@ -141,7 +143,7 @@ impl<'g> Round<'g> {
     fn postponed(&self, to: usize, now: Moment) -> Option<Duration> {
         let candidate = &self.candidates[to];
         let waited = now.since(candidate.sent);
-        if candidate.sends > 0 && waited < LOST {
+        if candidate.tries.sent() > 0 && waited < LOST {
             return Some(LOST - waited);
         }
         let Cause::Lateness { of, since } = self.cause else { return None };
@@ -158,11 +160,11 @@ impl<'g> Round<'g> {
     /// The server to ask next: of those that may still help, the first that was asked least.
     fn next(&self) -> Option<usize> {
         let most = |candidate: &Candidate| match candidate.server.transport {
-            Transport::Udp => MAX_DATAGRAMS,
+            Transport::Udp => MAX_SENDS,
             Transport::Tcp | Transport::Tls(_) => MAX_STREAMS,
         };
-        let may_help = |candidate: &Candidate| !candidate.failed && candidate.sends < most(candidate);
+        let may_help = |candidate: &Candidate| !candidate.failed && candidate.tries.sent() < most(candidate);
         let open = self.candidates.iter().enumerate().filter(|(_, candidate)| may_help(candidate));
-        open.min_by_key(|(_, candidate)| candidate.sends).map(|(index, _)| index)
+        open.min_by_key(|(_, candidate)| candidate.tries.sent()).map(|(index, _)| index)
     }
 }
