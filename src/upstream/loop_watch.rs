@@ -54,7 +54,8 @@ pub async fn watch_loops(
         ticks.tick().await;
         while checks.try_join_next().is_some() {}
         let now = clock.now();
-        forget_what_left(&routes);
+        let live = keep_what_is_live(&routes);
+        asked.retain(|health, _| live.contains(health));
         let mut served = HashSet::new();
         for (zone, server) in due(&routes, &asked, now) {
             let health = Arc::as_ptr(&server.health);
@@ -66,13 +67,12 @@ pub async fn watch_loops(
             server.series.loop_checked();
             checks.spawn_local(check(Rc::clone(&exchange), clock, zone, server, out));
         }
-        asked.values_mut().for_each(|zones| zones.retain(|_, at| now.since(*at) < PAUSE * 2));
-        asked.retain(|_, zones| !zones.is_empty());
     }
 }
 
-/// Has servers forget zones that are not asked there any more, and gauges say what is so.
-fn forget_what_left(routes: impl Fn(&mut dyn FnMut(Route<'_>))) {
+/// Has servers forget zones that are not asked there any more, and gauges say what is so; returns the
+/// servers there are.
+fn keep_what_is_live(routes: impl Fn(&mut dyn FnMut(Route<'_>))) -> HashSet<*const Health> {
     let mut aside: HashMap<*const Health, (Arc<Server>, Vec<Name>)> = HashMap::new();
     routes(&mut |Route { zone, server, .. }| {
         if server.health.returning.any() {
@@ -83,7 +83,12 @@ fn forget_what_left(routes: impl Fn(&mut dyn FnMut(Route<'_>))) {
     for (server, zones) in aside.values() {
         server.health.returning.keep_only(zones);
     }
-    routes(&mut |Route { server, .. }| server.series.note_loop(server.health.returning.any()));
+    let mut live = HashSet::new();
+    routes(&mut |Route { server, .. }| {
+        server.series.note_loop(server.health.returning.any());
+        live.insert(Arc::as_ptr(&server.health));
+    });
+    live
 }
 
 /// Whom to ask now, and for which zone: first those who were not asked for longest.
