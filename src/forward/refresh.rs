@@ -36,8 +36,9 @@ impl Forwarder {
     }
 
     fn refresh(self: &Rc<Self>, plan: &Arc<Plan>, question: &Question, key: &[u8], now: Moment) {
-        // With everybody set aside nothing would be sent.
-        if !plan.groups.iter().any(|group| group.has_usable(&plan.zone)) {
+        // With everybody set aside, or no place in the zone, nothing would be sent.
+        let is_full = plan.series.in_flight.taken() >= plan.in_flight as u64;
+        if is_full || !plan.groups.iter().any(|group| group.has_usable(&plan.zone)) {
             return;
         }
         let Some(lead) = self.shared.in_flight.lead(&key.into(), now) else { return };

@@ -49,10 +49,17 @@ pub async fn watch_loops(
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut asked = Asked::new();
-    let mut checks = JoinSet::new();
+    let mut checks: JoinSet<Option<(Arc<Server>, Name)>> = JoinSet::new();
     loop {
         ticks.tick().await;
-        while checks.try_join_next().is_some() {}
+        while let Some(ended) = checks.try_join_next() {
+            // Whoever is used again is asked again at once: the question may have been lost.
+            if let Ok(Some((server, zone))) = ended
+                && let Some(zones) = asked.get_mut(&Arc::as_ptr(&server.health))
+            {
+                zones.remove(&zone);
+            }
+        }
         let now = clock.now();
         let live = keep_what_is_live(&routes);
         asked.retain(|health, _| live.contains(health));
@@ -113,8 +120,15 @@ fn due(routes: impl Fn(&mut dyn FnMut(Route<'_>)), asked: &Asked, now: Moment) -
     due.into_iter().map(|(_, zone, server)| (zone, server)).collect()
 }
 
-/// Asks one question, and sees what comes of it.
-async fn check(exchange: Rc<dyn Exchange>, clock: Clock, zone: Name, server: Arc<Server>, mut out: Out) {
+/// Asks one question, and sees what comes of it. Returns the server and the zone that it is used for
+/// again.
+async fn check(
+    exchange: Rc<dyn Exchange>,
+    clock: Clock,
+    zone: Name,
+    server: Arc<Server>,
+    mut out: Out,
+) -> Option<(Arc<Server>, Name)> {
     let question = out.question.clone();
     let uncounted = Arc::new(server.uncounted());
     let asking = exchange.exchange(&uncounted, &question, Way::Usual);
@@ -127,7 +141,7 @@ async fn check(exchange: Rc<dyn Exchange>, clock: Clock, zone: Name, server: Arc
     };
     let comes_back = !answered && out.back.try_recv().is_ok();
     if !server.health.returning.note(&zone, comes_back) {
-        return;
+        return None;
     }
     server.series.note_loop(server.health.returning.any());
     let upstream = server.series.upstream();
@@ -137,9 +151,10 @@ async fn check(exchange: Rc<dyn Exchange>, clock: Clock, zone: Name, server: Arc
             "a forwarding loop: what this server is asked comes back to us, and without us it has no answer; it is \
              set aside for this zone until it has. Have it forward elsewhere, or name another server in `forward`"
         );
-    } else {
-        tracing::info!(upstream, %server, %zone, "the forwarding loop has ended: this server is asked again");
+        return None;
     }
+    tracing::info!(upstream, %server, %zone, "the forwarding loop has ended: this server is asked again");
+    Some((server, zone))
 }
 
 /// What forwarders say when whom they asked has not answered. A denial is an answer: nobody has such

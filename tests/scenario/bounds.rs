@@ -83,6 +83,26 @@ fn a_zone_that_is_full_gives_what_is_stale() {
 }
 
 #[test]
+fn a_zone_that_is_full_begins_no_refresh() {
+    play(|| async {
+        let world = Rc::new(World::new(ZONES));
+        world.script(|_, _| Act::data("hot.slow.example. 100 A 192.0.2.1"));
+        for _ in 0..5 {
+            world.ask("hot.slow.example. A").await;
+        }
+        world.settle();
+        pass(seconds(91)).await;
+        world.script(|_, _| Act::Silence);
+        let mut waiting = Vec::new();
+        for number in 0..3 {
+            waiting.push(start(&world, 0, &format!("n{number}.slow.example. A")).await);
+        }
+        assert_eq!(world.ask("hot.slow.example. A").await.data(), ["192.0.2.1"]);
+        assert_eq!((world.shared.store.counts().prefetches.value(), world.metric(IN_FLIGHT)), (0, 3));
+    });
+}
+
+#[test]
 fn a_reload_changes_the_bound_and_keeps_the_count() {
     play(|| async {
         let world = Rc::new(World::new(ZONES));

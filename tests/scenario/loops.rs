@@ -75,6 +75,31 @@ fn whoever_leads_back_to_us_is_set_aside_and_used_again_when_the_loop_is_open() 
 }
 
 #[test]
+fn a_question_that_gets_lost_opens_a_loop_for_seconds_only() {
+    play(|| async {
+        let world = used(GROUPS).await;
+        pass(millis(500)).await;
+        return_checks(&world).await;
+        pass(seconds(4)).await;
+        assert!(is_looping(&world, "10.0.0.1"));
+        // One is lost, and no other.
+        while world.loop_checks().is_empty() {
+            pass(millis(500)).await;
+        }
+        let began = Instant::now();
+        while is_looping(&world, "10.0.0.1") {
+            pass(millis(100)).await;
+        }
+        while !is_looping(&world, "10.0.0.1") {
+            world.ask(&format!("n{}.example. A", began.elapsed().as_millis())).await;
+            return_checks(&world).await;
+            pass(millis(100)).await;
+        }
+        assert!(began.elapsed() < seconds(8), "{:?}", began.elapsed());
+    });
+}
+
+#[test]
 fn such_a_question_is_no_clients_and_goes_no_further() {
     play(|| async {
         let world = used(ONE).await;
