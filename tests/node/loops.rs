@@ -99,6 +99,15 @@ fn a_loop_through_dnsmasq_is_led_round_and_forgotten_when_it_is_opened() {
 }
 
 #[test]
+fn names_that_a_resolver_keeps_to_itself_hide_no_loop_through_it() {
+    let address = free_address();
+    let Some(unbound) = peers::unbound_forwarding(address) else { return };
+    let second = Recorder::answering([192, 0, 2, 1]);
+    let zerohop = Zerohop::at(address, &two_servers(unbound.address, second.address));
+    ask_until(&zerohop, unbound.address, true, &mut names());
+}
+
+#[test]
 fn two_instances_that_forward_to_each_other_find_a_way_out() {
     let outside = outside();
     let [a, b] = [free_address(), free_address()];
