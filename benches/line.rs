@@ -16,7 +16,7 @@ use zerohop::daemon::build;
 use zerohop::daemon::nameservers::Nameservers;
 use zerohop::dns::query::write_upstream_query;
 use zerohop::dns::{Name, Protocol, Query, Question, RecordType};
-use zerohop::forward::{Forwarder, InFlight, Shared};
+use zerohop::forward::{Forwarder, Shared};
 use zerohop::handler::{Client, Handled, Handler};
 use zerohop::metrics::Registry;
 use zerohop::upstream::{Exchange, Exchanged, Server, Way};
@@ -63,7 +63,7 @@ impl Line {
         let (clock, registry) = (Clock::start(), Registry::new(1));
         let tables = build::tables(&config, &Nameservers::default(), None, 1, &registry, build::secret_name()).unwrap();
         let (store, _) = Store::start(1 << 24, 20).unwrap();
-        let shared = Shared { store, failures: Failures::default(), in_flight: Arc::new(InFlight::default()) };
+        let shared = Shared { store, failures: Failures::default(), in_flight: Arc::default(), loops: Arc::default() };
         let forwarder = Rc::new(Forwarder::new(Rc::new(OneAddress), Arc::new(shared), clock));
         let series = Arc::clone(&registry.workers()[0]);
         let live = Arc::new(ArcSwap::from_pointee(tables));

@@ -21,7 +21,7 @@ use zerohop::daemon::build;
 use zerohop::daemon::nameservers::Nameservers;
 use zerohop::dns::query::Rejected;
 use zerohop::dns::{Protocol, Query, Question, Rcode};
-use zerohop::forward::{BUDGET, Forwarder, InFlight, Shared};
+use zerohop::forward::{BUDGET, Forwarder, Shared};
 use zerohop::handler::{Client, Handled, Handler, Tables};
 use zerohop::metrics::Registry;
 use zerohop::upstream::{Exchange, ExchangeError, Exchanged, Server, Way};
@@ -95,7 +95,7 @@ impl Stage {
         let (clock, registry) = (Clock::start(), Registry::new(1));
         let live = Arc::new(ArcSwap::from_pointee(tables(&config, 0, &registry)));
         let (store, _) = Store::start(1 << 20, 20).expect("a store");
-        let shared = Shared { store, failures: Failures::default(), in_flight: Arc::new(InFlight::default()) };
+        let shared = Shared { store, failures: Failures::default(), in_flight: Arc::default(), loops: Arc::default() };
         let upstreams = Rc::new(Upstreams::default());
         let forwarder = Forwarder::new(Rc::clone(&upstreams) as Rc<dyn Exchange>, Arc::new(shared), clock);
         let series = Arc::clone(&registry.workers()[0]);

@@ -49,7 +49,10 @@ impl Admin {
         control.cache_evictions.absolute(store.counts().evictions.value());
         control.cache_prefetches.absolute(store.counts().prefetches.value());
         control.background_overflows.absolute(store.counts().background_overflows.value());
-        control.cache_dropped_writes.absolute(store.counts().dropped_writes.value());
+        control.cache_dropped_writes.absolute(store.counts().queue.overflows());
+        control.cache_queue.set(float(store.counts().queue.taken()));
+        control.failures.set(float(self.shared.failures.len() as u64));
+        control.failures_dropped.absolute(self.shared.failures.dropped());
         control.in_flight.set(float(self.shared.in_flight.len() as u64));
         let open = self.max_connections.saturating_sub(self.connections.available_permits());
         control.tcp_open.set(float(open as u64));

@@ -10,6 +10,7 @@ use foldhash::fast::RandomState;
 
 use super::key::Key;
 use crate::dns::{Moment, StoredAnswer};
+use crate::metrics::counter::Shared;
 
 /// How long the first failure of a question is remembered.
 const FIRST: Duration = Duration::from_secs(1);
@@ -25,6 +26,7 @@ pub struct Failures {
     table: Mutex<Table>,
     /// As many as the table has; nearly always none, and then nobody needs the lock.
     count: AtomicUsize,
+    dropped: Shared,
 }
 
 #[derive(Debug, Default)]
@@ -60,6 +62,7 @@ impl Failures {
     pub fn put(&self, key: Key, answer: Arc<StoredAnswer>, now: Moment) {
         let mut table = self.lock();
         if !table.make_room(now) {
+            self.dropped.add(1);
             return;
         }
         let delay = match table.failures.get(&key) {
@@ -68,6 +71,20 @@ impl Failures {
         };
         table.failures.insert(key, Failure { answer, until: now + delay, delay });
         self.count.store(table.failures.len(), Relaxed);
+    }
+
+    /// Failures in the table, those that do not count any more among them.
+    pub fn len(&self) -> usize {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner).failures.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many were not remembered: the table was full.
+    pub fn dropped(&self) -> u64 {
+        self.dropped.value()
     }
 
     /// Forgets all failures: whatever caused them may be over.
@@ -145,7 +162,7 @@ mod tests {
         for number in 0..CAPACITY as u64 + 10 {
             failures.put(number.to_be_bytes()[..].into(), Arc::clone(&servfail), Moment::default());
         }
-        assert_eq!(failures.table.lock().unwrap().failures.len(), CAPACITY);
+        assert_eq!((failures.len(), failures.dropped()), (CAPACITY, 10));
         let later = Moment::default() + Duration::from_secs(2);
         failures.put(b"new"[..].into(), servfail, later);
         assert_eq!(failures.table.lock().unwrap().failures.len(), 1);

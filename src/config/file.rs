@@ -62,6 +62,7 @@ pub(super) struct Upstream {
     pub(super) ca: Option<At<String>>,
     pub(super) certificate: Option<At<String>>,
     pub(super) key: Option<At<String>>,
+    pub(super) in_flight: u64,
 }
 
 pub(super) struct Zone {
@@ -81,6 +82,7 @@ pub(super) struct Zone {
     pub(super) forward: Option<Vec<At<String>>>,
     /// Whether `forward` stands in the file, right or wrong.
     pub(super) forwards: bool,
+    pub(super) in_flight: At<u64>,
     pub(super) next_on: Vec<At<String>>,
     pub(super) min_ttl: At<u32>,
     pub(super) max_ttl: At<u32>,
@@ -223,6 +225,7 @@ fn upstream(entries: &DeTable<'_>, span: Range<usize>, report: &mut Report<'_>) 
         ca: table.text(&keys::CA, report),
         certificate: table.text(&keys::CERTIFICATE, report),
         key: table.text(&keys::CLIENT_KEY, report),
+        in_flight: table.number(&keys::SERVER_IN_FLIGHT, report).map_or(0, |at| at.value),
         span: table.span,
     }
 }
@@ -230,6 +233,7 @@ fn upstream(entries: &DeTable<'_>, span: Range<usize>, report: &mut Report<'_>) 
 fn zone(entries: &DeTable<'_>, span: Range<usize>, report: &mut Report<'_>) -> Zone {
     let table = Table::open(Section::Zone, entries, span, &["match", "serve-stale"], report);
     let nothing = || At { value: 0, span: table.span.clone(), given: false };
+    let none = || At { value: 0, span: table.span.clone(), given: false };
     let unset = || At { value: false, span: table.span.clone(), given: false };
     Zone {
         name: table.text(&keys::ZONE_NAME, report),
@@ -245,6 +249,7 @@ fn zone(entries: &DeTable<'_>, span: Range<usize>, report: &mut Report<'_>) -> Z
         other_types: word(&table, &keys::OTHER_TYPES, report),
         forward: table.texts(&keys::FORWARD, report),
         forwards: table.has(&keys::FORWARD),
+        in_flight: table.number(&keys::ZONE_IN_FLIGHT, report).unwrap_or_else(none),
         next_on: table.texts(&keys::NEXT_ON, report).unwrap_or_default(),
         min_ttl: table.ttl(&keys::MIN_TTL, report).unwrap_or_else(nothing),
         max_ttl: table.ttl(&keys::MAX_TTL_KEY, report).unwrap_or_else(nothing),

@@ -75,6 +75,9 @@ pub(super) struct Key {
 /// The longest TTL (RFC 2181, section 8), in seconds.
 pub(super) const MAX_TTL: u32 = 0x7fff_ffff;
 
+/// Questions out to a server at once when the file has no `[[upstream]]` for it.
+pub(super) const DEFAULT_SERVER_IN_FLIGHT: usize = 4096;
+
 /// Workers at most when the file does not say: more only help a node that does nothing else.
 pub(super) const DEFAULT_WORKERS: usize = 4;
 
@@ -209,6 +212,8 @@ CERTIFICATE: Upstream "certificate", Text("a path"), Described("none"),
     "A PEM file of the certificate that we show to servers over TLS, and those that vouch for it. Stands together with `key`.";
 CLIENT_KEY: Upstream "key", Text("a path"), Described("none"),
     "A PEM file of the private key to `certificate`.";
+SERVER_IN_FLIGHT: Upstream "in-flight", Count { min: 1, max: 65_536 }, Toml("4096"),
+    "The most questions that are out to one of its servers at once, over all workers. Beyond that the next server is asked, and when all are full, clients get a stale answer or REFUSED. The default is as many as one worker has waiting at most; less protects a server that cannot take so many.";
 
 ZONE_NAME: Zone "name", Text("a domain name"), Described("`names`"),
     "The suffix it answers for; a question belongs to the longest. `.` is everything else. One of `name` and `names` must stand.";
@@ -228,6 +233,8 @@ OTHER_TYPES: Zone "other-types", Word { words: &["nodata", "forward"] }, Toml(r#
     "What an owned name answers for a type it does not have, in a zone with `forward`.";
 FORWARD: Zone "forward", Texts("names of upstreams, or servers"), Described("none: every name of the zone is answered here"),
     "Whom to ask for the names that are not owned, group by group.";
+ZONE_IN_FLIGHT: Zone "in-flight", Count { min: 1, max: 65_536 }, Toml("2048"),
+    "The most different questions of each of its names that wait for upstreams at once, over all workers. Beyond that clients get a stale answer or REFUSED. The default is half of what one worker has room for, so that a zone whose upstreams are dead never takes all the room of the others.";
 NEXT_ON: Zone "next-on", Words(&["NXDOMAIN", "NODATA", "SERVFAIL", "REFUSED", "TIMEOUT"]), Toml(r#"["SERVFAIL", "REFUSED", "TIMEOUT"]"#),
     "What makes the next group of `forward` be asked.";
 MIN_TTL: Zone "min-ttl", Ttl { max: MAX_TTL }, Toml("0"),
@@ -262,14 +269,14 @@ MATCH_TTL: Match "ttl", Ttl { max: MAX_TTL }, Described("the zone's `ttl`"),
 
 /// Keys that are planned and not in this version: better said than called unknown.
 pub(super) const LATER: &[(Section, &[&str])] = &[
-    (Section::Server, &["lameduck", "in-flight"]),
+    (Section::Server, &["lameduck"]),
     (Section::ServerTls, &[]),
     (Section::Interface, &["name", "addresses"]),
     (Section::Admin, &["families", "control"]),
     (Section::Cache, &["persist"]),
     (Section::Log, &["queries", "dnstap", "sample-rate"]),
     (Section::Upstream, &["source-port", "case-randomization", "bootstrap"]),
-    (Section::Zone, &["in-flight"]),
+    (Section::Zone, &[]),
     (Section::ServeStale, &[]),
     (Section::Match, &[]),
 ];

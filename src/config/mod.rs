@@ -159,6 +159,8 @@ pub struct Upstream {
     pub trust_ad: Option<bool>,
     /// Whom its servers over TLS are to be vouched for by, and who we are; `Some` if there are any.
     pub tls: Option<Credentials>,
+    /// The most questions out to one server at once.
+    pub in_flight: usize,
 }
 
 /// Whose word is taken for who a server over TLS is, and who we say we are.
@@ -235,6 +237,8 @@ pub enum OtherTypes {
 pub struct Forward {
     /// Indices into [`Config::upstreams`], in the order they are asked; never empty.
     pub groups: Vec<usize>,
+    /// The most questions that wait for upstreams at once.
+    pub in_flight: usize,
     pub next_on: NextOn,
     pub ttl: TtlRules,
     /// Names within the zone that are not of it, with all below them.

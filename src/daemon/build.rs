@@ -13,7 +13,7 @@ use crate::dns::Name;
 use crate::forward::Plan;
 use crate::handler::Tables;
 use crate::metrics::Registry;
-use crate::upstream::{Group, Server, Tls, Transport};
+use crate::upstream::{Group, LastUse, Server, Tls, Transport};
 use crate::zone::{Unfit, ZoneTable};
 
 use super::nameservers::Nameservers;
@@ -50,6 +50,9 @@ pub fn tables(
             identity: identity(zone, forward, &groups),
             zone: zone.name.clone(),
             groups: forward.groups.iter().filter_map(|&index| groups.get(index).cloned()).collect(),
+            in_flight: forward.in_flight,
+            series: registry.zone(&label(zone)),
+            used: LastUse::default(),
             next_on: forward.next_on,
             ttl: forward.ttl,
             stale: forward.stale,
@@ -115,7 +118,7 @@ fn group(upstream: &config::Upstream, nameservers: &Nameservers, known: &mut Kno
         };
         let health = before.map(|server| Arc::clone(&server.health)).unwrap_or_default();
         let series = registry.server(&upstream.name, &label);
-        let server = Arc::new(Server { address, transport, trusted, health, series });
+        let server = Arc::new(Server { address, transport, trusted, health, series, in_flight: upstream.in_flight });
         known.insert(label, Arc::clone(&server));
         server
     };

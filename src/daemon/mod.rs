@@ -20,7 +20,7 @@ use crate::admin::{self, Admin};
 use crate::cache::{Failures, Store};
 use crate::clock::Clock;
 use crate::config::{Config, Files, Loaded, Source, load};
-use crate::forward::{InFlight, Shared};
+use crate::forward::Shared;
 use crate::handler::Tables;
 use crate::listener::{self, BindError, Identity, Limits, Start, Worker};
 use crate::metrics::Registry;
@@ -114,7 +114,7 @@ impl Daemon {
         let fronts = config.cache.max_bytes / FRONTS_SHARE;
         let (store, _) = Store::start(config.cache.max_bytes - fronts, config.cache.negative_share)?;
         let shared =
-            Arc::new(Shared { store, failures: Failures::default(), in_flight: Arc::new(InFlight::default()) });
+            Arc::new(Shared { store, failures: Failures::default(), in_flight: Arc::default(), loops: Arc::default() });
         let connections = Arc::new(Semaphore::new(server.tcp_connections));
         let mut sockets: Vec<Vec<listener::Sockets>> = (0..server.workers).map(|_| Vec::new()).collect();
         for &address in &server.listen {
@@ -169,8 +169,12 @@ impl Daemon {
         let servers = move || tables.load().servers().cloned().collect();
         // What failed while they were away may be asked again.
         let back = move || shared.failures.clear();
-        let exchange = Rc::new(upstream::Sockets::new(self.admin.clock));
+        // What the main thread asks is not among the workers' questions.
+        let exchange = Rc::new(upstream::Sockets::new(self.admin.clock, Arc::default()));
         tokio::task::spawn_local(upstream::probe(Rc::clone(&exchange) as Rc<_>, self.admin.clock, servers, back));
+        let (live, loops) = (Arc::clone(&self.tables), Arc::clone(&self.admin.shared.loops));
+        let routes = move |look: &mut dyn FnMut(upstream::Route<'_>)| live.load().routes().for_each(look);
+        tokio::task::spawn_local(upstream::watch_loops(Rc::clone(&exchange) as Rc<_>, self.admin.clock, loops, routes));
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut hangup = signal(SignalKind::hangup())?;

@@ -32,7 +32,7 @@ pub fn join<'a>(
     copy.section(Section::Authority, last_question, last, now)?;
     copy.section(Section::Additional, last_question, last, now)?;
     let joined = copy.builder.finish(ageing.then_some(now));
-    Ok(StoredAnswer { extended_error: last.extended_error, ..joined })
+    Ok(StoredAnswer { extended_error: last.extended_error, extra_text: last.extra_text, ..joined })
 }
 
 /// The denial of the name in `ancestor`, for `question` about a name below it (RFC 8020): the same

@@ -76,7 +76,7 @@ pub fn write_answer(
     let mut opt_length = match (query.opt(), answer.extended_error) {
         (None, _) => 0,
         (Some(_), None) => OPT_LENGTH,
-        (Some(_), Some(_)) => OPT_LENGTH + EXTENDED_ERROR_LENGTH,
+        (Some(_), Some(_)) => OPT_LENGTH + EXTENDED_ERROR_LENGTH + answer.extra_text.len(),
     };
     let mut room = terms.limit.min(out.len()).saturating_sub(head.len() + opt_length);
     // No record makes way for an option that only helps.
@@ -206,24 +206,21 @@ fn write_opt(answer: &StoredAnswer, dnssec_ok: bool, keepalive: Option<u16>, pad
     out[5..9].copy_from_slice(&[answer.rcode.extended_bits(), 0, if dnssec_ok { DNSSEC_OK } else { 0 }, 0]);
     out[9..OPT_LENGTH].copy_from_slice(&length.to_be_bytes());
     let mut rest = &mut out[OPT_LENGTH..];
-    let said = [(EXTENDED_ERROR_OPTION, answer.extended_error), (KEEPALIVE_OPTION, keepalive)];
-    for (code, value) in said.into_iter().filter_map(|(code, value)| Some((code, value?))) {
-        rest = write_option(code, &value.to_be_bytes(), rest);
+    let said = [(EXTENDED_ERROR_OPTION, answer.extended_error, answer.extra_text), (KEEPALIVE_OPTION, keepalive, "")];
+    // Both are a code, a length, and a number; one may have text behind it.
+    for (code, value, text) in said.into_iter().filter_map(|(code, value, text)| Some((code, value?, text))) {
+        let Some((option, next)) = rest.split_at_mut_checked(OPTION_HEAD + 2 + text.len()) else { return };
+        option[..2].copy_from_slice(&code.to_be_bytes());
+        option[2..4].copy_from_slice(&u16::try_from(2 + text.len()).unwrap_or(2).to_be_bytes());
+        option[4..6].copy_from_slice(&value.to_be_bytes());
+        option[6..].copy_from_slice(text.as_bytes());
+        rest = next;
     }
     if let Some(octets) = padding {
         rest[..2].copy_from_slice(&PADDING_OPTION.to_be_bytes());
         rest[2..OPTION_HEAD].copy_from_slice(&u16::try_from(octets).unwrap_or(0).to_be_bytes());
         rest[OPTION_HEAD..].fill(0);
     }
-}
-
-/// Writes an option and returns the room behind it.
-fn write_option<'o>(code: u16, value: &[u8], out: &'o mut [u8]) -> &'o mut [u8] {
-    let (option, rest) = out.split_at_mut(OPTION_HEAD + value.len());
-    option[..2].copy_from_slice(&code.to_be_bytes());
-    option[2..OPTION_HEAD].copy_from_slice(&u16::try_from(value.len()).unwrap_or(0).to_be_bytes());
-    option[OPTION_HEAD..].copy_from_slice(value);
-    rest
 }
 
 #[cfg(test)]
@@ -352,6 +349,8 @@ mod tests {
         let servfail = StoredAnswer::bare(Rcode::SERVFAIL, Some(22));
         let out = reply(&query(Some(1232)), &servfail, Moment::default(), 0, Protocol::Udp);
         assert_eq!(out[19..], [0, 0, 41, 0x04, 0xd0, 0, 0, 0, 0, 0, 6, 0, 15, 0, 2, 0, 22]);
+        let full = reply(&query(Some(1232)), &StoredAnswer::overflow("full"), Moment::default(), 0, Protocol::Udp);
+        assert_eq!((full[3] & 0x0f, full[29..].as_ref()), (5, &b"\x0a\x00\x0f\x00\x06\x00\x00full"[..]));
         let plain = reply(&query(None), &servfail, Moment::default(), 0, Protocol::Udp);
         assert_eq!((plain.len(), plain[3] & 0x0f), (19, 2));
     }

@@ -24,6 +24,7 @@ impl StoredAnswer {
             rotating: self.rotating,
             stored_at: None,
             extended_error: Some(error),
+            extra_text: "",
         }
     }
 }

@@ -5,6 +5,7 @@
 //! (RFC 1035, section 4.1.4) in owner names only, so that nothing in RDATA ever needs decoding
 //! (RFC 3597, section 4).
 
+use super::extended_error::OTHER;
 use super::name::{MAX_NAME, suffixes};
 use super::{Moment, Rcode, RecordType};
 
@@ -56,6 +57,8 @@ pub struct StoredAnswer {
     pub(super) stored_at: Option<Moment>,
     /// INFO-CODE of an Extended DNS Error (RFC 8914).
     pub(super) extended_error: Option<u16>,
+    /// Its EXTRA-TEXT, for people; without an INFO-CODE it is not sent.
+    pub(super) extra_text: &'static str,
 }
 
 /// The run of equally long A or AAAA records that is rotated from reply to reply.
@@ -70,6 +73,12 @@ impl StoredAnswer {
     /// An answer that is only a response code, made here.
     pub fn bare(rcode: Rcode, extended_error: Option<u16>) -> Self {
         Self { extended_error, ..AnswerBuilder::new(rcode).finish(None) }
+    }
+
+    /// REFUSED because a bound of ours is reached, which `text` names in a few words (RFC 8914): so
+    /// that a client with another name server goes there.
+    pub fn overflow(text: &'static str) -> Self {
+        Self { extra_text: text, ..Self::bare(Rcode::REFUSED, Some(OTHER)) }
     }
 
     /// When its TTLs began to count down; `None` for one whose TTLs stand.
@@ -171,6 +180,7 @@ impl AnswerBuilder {
             rotating: None,
             stored_at: None,
             extended_error: None,
+            extra_text: "",
         };
         Self { answer, body: Vec::new(), ttls: Vec::new(), question: None, remembered: Vec::new(), run: None }
     }

@@ -3,6 +3,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
@@ -14,7 +15,8 @@ use super::{Forwarder, Plan};
 use crate::dns::Question;
 use crate::dns::kept::{Verdict, keep};
 use crate::metrics::Attempt;
-use crate::upstream::{Group, Server, Way, edns};
+use crate::upstream::edns::{self, Tries};
+use crate::upstream::{Group, Server, Way};
 
 /// A server that is being asked; with its outcome comes which candidate of the round it is.
 type Asking<'a> = Pin<Box<dyn Future<Output = (usize, Outcome)> + 'a>>;
@@ -37,10 +39,10 @@ impl Forwarder {
         deadline: Instant,
     ) -> Outcome {
         let now = self.clock.now();
-        let Some(mut round) = Round::of(group, now) else { return Outcome::Failure(Failure::Silent) };
+        let Some(mut round) = Round::of(group, &plan.zone, now) else { return Outcome::Failure(Failure::Silent) };
         let matter = Matter { group, plan, question, deadline };
         let Some(mut asking) = round.due(now).and_then(|send| self.askings(matter, send).next()) else {
-            return Outcome::Failure(Failure::Silent);
+            return Outcome::Failure(Failure::Full);
         };
         // Nearly always the first server answers in time, and there is nobody else to listen to.
         let until = round.next_send().map_or(deadline, |next| next.min(deadline));
@@ -66,7 +68,8 @@ impl Forwarder {
         loop {
             let next_send = round.next_send();
             if round.is_lost() || running.is_empty() && next_send.is_none() {
-                return Outcome::Failure(failure.unwrap_or(Failure::TimedOut));
+                let given_up = if round.is_full() { Failure::Full } else { Failure::TimedOut };
+                return Outcome::Failure(failure.unwrap_or(given_up));
             }
             tokio::select! {
                 biased;
@@ -88,23 +91,17 @@ impl Forwarder {
 
     /// A server, asked in each of the ways.
     fn askings<'a>(&'a self, matter: Matter<'a>, send: Send) -> impl Iterator<Item = Asking<'a>> {
-        let Send { to, server, ways } = send;
+        let Send { to, server, tries, ways } = send;
         ways.iter().map(move |&way| {
-            let (Matter { group, plan, question, .. }, server) = (matter, Arc::clone(&server));
-            Box::pin(async move { (to, self.ask_server(&server, way, group, plan, question).await) }) as Asking<'a>
+            let (server, tries) = (Arc::clone(&server), Rc::clone(&tries));
+            Box::pin(async move { (to, self.ask_server(&server, way, &tries, matter).await) }) as Asking<'a>
         })
     }
 
-    async fn ask_server(
-        &self,
-        server: &Arc<Server>,
-        way: Way,
-        group: &Group,
-        plan: &Plan,
-        question: &Question,
-    ) -> Outcome {
+    async fn ask_server(&self, server: &Arc<Server>, way: Way, tries: &Tries, matter: Matter<'_>) -> Outcome {
+        let Matter { group, plan, question, .. } = matter;
         let mut attempt = Unfinished { server, group, started: Instant::now(), ended: false };
-        let reply = match edns::ask(&*self.exchange, server, question, way, || self.clock.now()).await {
+        let reply = match edns::ask(&*self.exchange, server, question, way, tries, || self.clock.now()).await {
             Ok(reply) => reply,
             Err(error) => {
                 tracing::debug!(%server, ?question, %error, "upstream cannot be reached");

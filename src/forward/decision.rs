@@ -27,6 +27,8 @@ pub(super) struct Failed {
 pub(super) enum Failure {
     /// No server was asked: there is none, or all have been silent for long.
     Silent,
+    /// No server was asked: each has as many questions as it may.
+    Full,
     /// Nothing came in time.
     TimedOut,
     /// The network says that no server can be reached.
@@ -62,7 +64,7 @@ impl Tally {
             Outcome::Failure(failure) => {
                 self.failure = self.failure.max(Some(failure));
                 match failure {
-                    Failure::Silent | Failure::TimedOut | Failure::Unreachable => self.next_on.timeout,
+                    Failure::Silent | Failure::Full | Failure::TimedOut | Failure::Unreachable => self.next_on.timeout,
                     Failure::Rcode(Rcode::REFUSED) => self.next_on.refused,
                     Failure::Rcode(_) | Failure::Unusable => self.next_on.servfail,
                 }
@@ -82,7 +84,8 @@ impl Tally {
             Some(kept) => Ok(kept),
             None => {
                 let failure = self.failure.unwrap_or(Failure::TimedOut);
-                Err(Failed { answer: failure.answer(), was_asked: failure != Failure::Silent })
+                let was_asked = !matches!(failure, Failure::Silent | Failure::Full);
+                Err(Failed { answer: failure.answer(), was_asked })
             }
         }
     }
@@ -102,6 +105,7 @@ impl Failure {
             Self::Silent | Self::TimedOut | Self::Unusable => {
                 StoredAnswer::bare(Rcode::SERVFAIL, Some(NO_REACHABLE_AUTHORITY))
             }
+            Self::Full => StoredAnswer::overflow("too many questions are out to the upstream servers"),
             Self::Unreachable => StoredAnswer::bare(Rcode::SERVFAIL, Some(NETWORK_ERROR)),
             // The client did nothing wrong, and codes above 15 are between us and the server.
             Self::Rcode(rcode) if is_passed_on(rcode) => StoredAnswer::bare(rcode, None),
@@ -129,6 +133,12 @@ fn rank(verdict: Verdict) -> u8 {
 /// What those are told whose question was being asked by a task that died or hangs.
 pub(super) fn leader_lost() -> Forwarded {
     let answer = StoredAnswer::bare(Rcode::SERVFAIL, Some(NO_REACHABLE_AUTHORITY)).into();
+    Forwarded { answer, expires: None, source: Source::Failure }
+}
+
+/// What those are told whose zone has as many questions waiting as it may.
+pub(super) fn zone_is_full() -> Forwarded {
+    let answer = StoredAnswer::overflow("too many questions of this zone wait for upstreams").into();
     Forwarded { answer, expires: None, source: Source::Failure }
 }
 

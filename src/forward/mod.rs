@@ -20,8 +20,8 @@ use crate::clock::Clock;
 use crate::config::{NextOn, ServeStale};
 use crate::dns::kept::Kept;
 use crate::dns::{Moment, Name, Question, StoredAnswer, TtlRules};
-use crate::metrics::Source;
-use crate::upstream::{Exchange, Group};
+use crate::metrics::{Source, ZoneSeries};
+use crate::upstream::{Exchange, Group, LastUse, Loops};
 
 use decision::{Failed, Tally};
 pub use in_flight::InFlight;
@@ -38,6 +38,12 @@ pub struct Plan {
     pub zone: Name,
     /// In the order they are asked.
     pub groups: Vec<Arc<Group>>,
+    /// The most questions that wait for them at once. Not part of the identity.
+    pub in_flight: usize,
+    /// Where those are counted.
+    pub series: Arc<ZoneSeries>,
+    /// When they were last asked.
+    pub used: LastUse,
     pub next_on: NextOn,
     pub ttl: TtlRules,
     /// Not part of the identity: it says what is done with an answer, not which one it is.
@@ -62,6 +68,7 @@ pub struct Shared {
     pub store: Arc<Store>,
     pub failures: Failures,
     pub in_flight: Arc<InFlight>,
+    pub loops: Arc<Loops>,
 }
 
 /// One worker's way to the upstreams.
@@ -81,6 +88,11 @@ impl Forwarder {
     /// The moment by this worker's clock.
     pub fn now(&self) -> Moment {
         self.clock.now()
+    }
+
+    /// Whether this is a question of our own that has come back, and is not to be answered.
+    pub fn is_returned(&self, question: &Question) -> bool {
+        self.shared.loops.came_back(question.name())
     }
 
     /// What is known without asking: a cached answer, else a denial that covers the question, else a
@@ -175,6 +187,8 @@ impl Forwarder {
     }
 
     async fn ask(&self, plan: &Plan, question: &Question, key: &Key) -> Forwarded {
+        let Some(_place) = plan.series.in_flight.enter(plan.in_flight) else { return decision::zone_is_full() };
+        plan.used.note(self.clock.now());
         let deadline = Instant::now() + BUDGET;
         let mut tally = Tally::new(plan.next_on);
         for (index, group) in plan.groups.iter().enumerate() {

@@ -36,6 +36,11 @@ impl Forwarder {
     }
 
     fn refresh(self: &Rc<Self>, plan: &Arc<Plan>, question: &Question, key: &[u8], now: Moment) {
+        // With everybody set aside, or no place in the zone, nothing would be sent.
+        let is_full = plan.series.in_flight.taken() >= plan.in_flight as u64;
+        if is_full || !plan.groups.iter().any(|group| group.has_usable(&plan.zone)) {
+            return;
+        }
         let Some(lead) = self.shared.in_flight.lead(&key.into(), now) else { return };
         // Another worker's refresh may have come to its end since the look into the store.
         let is_due = self.shared.store.get(key).is_some_and(|cached| cached.is_due(now));

@@ -1,15 +1,16 @@
 //! Which server of a group is sent a question, and when: rules only, no I/O.
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::dns::Moment;
+use crate::dns::{Moment, Name};
+use crate::metrics::Place;
+use crate::upstream::edns::{MAX_SENDS, Tries};
 use crate::upstream::{Group, Server, Transport, Way};
 
-/// How often a question is sent to one server over UDP (RFC 9520, section 3.1).
-const MAX_DATAGRAMS: u32 = 3;
 /// How often over a stream, which repeats by itself what is lost: once more, should it be stuck.
 const MAX_STREAMS: u32 = 2;
 /// After so long without a reply, a packet counts as lost: the server may be sent another, and that
@@ -27,11 +28,13 @@ pub(super) struct Round<'g> {
 
 struct Candidate {
     server: Arc<Server>,
-    sends: u32,
+    tries: Rc<Tries>,
     /// When it was last sent the question.
     sent: Moment,
     /// It has said that it has no answer; asking again would only say so again.
     failed: bool,
+    /// Its place among the questions that are out to the server.
+    place: Option<Place>,
 }
 
 /// Why the question is sent to the next.
@@ -48,14 +51,17 @@ pub(super) struct Send {
     /// Which candidate it goes to, as [`Round::failed`] is told.
     pub(super) to: usize,
     pub(super) server: Arc<Server>,
+    pub(super) tries: Rc<Tries>,
     pub(super) ways: &'static [Way],
 }
 
 impl<'g> Round<'g> {
-    /// `None` when nobody is to be asked: there is no server, or all are set aside.
-    pub(super) fn of(group: &'g Group, now: Moment) -> Option<Self> {
-        let candidate = |server| Candidate { server, sends: 0, sent: Moment::ORIGIN, failed: false };
-        let candidates: Vec<Candidate> = group.order(now).into_iter().map(candidate).collect();
+    /// `None` when nobody is to be asked: there is no server, or all are set aside, for being silent
+    /// or for leading back to us in this zone.
+    pub(super) fn of(group: &'g Group, zone: &Name, now: Moment) -> Option<Self> {
+        let candidate =
+            |server| Candidate { server, tries: Rc::default(), sent: Moment::ORIGIN, failed: false, place: None };
+        let candidates: Vec<Candidate> = group.order(zone, now).into_iter().map(candidate).collect();
         if candidates.is_empty() {
             return None;
         }
@@ -68,24 +74,35 @@ impl<'g> Round<'g> {
         self.next().map(|_| self.next_send)
     }
 
-    /// Whether every server has said that it has no answer.
+    /// Whether every server has said that it has no answer, or has no place left.
     pub(super) fn is_lost(&self) -> bool {
         self.candidates.iter().all(|candidate| candidate.failed)
+    }
+
+    /// Whether nobody could be asked, since every server has as many questions as it may.
+    pub(super) fn is_full(&self) -> bool {
+        self.candidates.iter().all(|candidate| candidate.failed && candidate.tries.sent() == 0)
     }
 
     /// A server has failed: the next is asked at once.
     pub(super) fn failed(&mut self, candidate: usize) {
         if let Some(candidate) = self.candidates.get_mut(candidate) {
             candidate.failed = true;
+            candidate.place = None;
         }
         (self.next_send, self.cause) = (Instant::now(), Cause::Need);
     }
 
     /// What is to be sent now. Once only: the next look is at [`Round::next_send`].
     pub(super) fn due(&mut self, now: Moment) -> Option<Send> {
-        let to = self.next().filter(|_| self.next_send <= Instant::now())?;
+        if self.next_send > Instant::now() {
+            return None;
+        }
+        let to = self.admitted()?;
         if let Some(pause) = self.postponed(to, now) {
             self.next_send = Instant::now() + pause;
+            let candidate = &mut self.candidates[to];
+            candidate.place.take_if(|_| candidate.tries.sent() == 0);
             return None;
         }
         if let Cause::Lateness { of, .. } = self.cause {
@@ -93,23 +110,40 @@ impl<'g> Round<'g> {
         }
         let candidate = &mut self.candidates[to];
         let server = Arc::clone(&candidate.server);
-        if candidate.sends == 0 {
+        if candidate.tries.sent() == 0 {
             server.health.sent(now);
         }
-        self.next_send = Instant::now() + server.health.patience() * (1 << candidate.sends);
+        self.next_send = Instant::now() + server.health.patience() * (1 << candidate.tries.sent());
         self.cause = Cause::Lateness { of: to, since: now };
-        (candidate.sends, candidate.sent) = (candidate.sends + 1, now);
+        candidate.tries.note();
+        candidate.sent = now;
         // The last datagram goes together with a stream, which does not get lost.
-        let is_last_datagram = candidate.sends == MAX_DATAGRAMS && matches!(server.transport, Transport::Udp);
+        let is_last_datagram = candidate.tries.sent() == MAX_SENDS && matches!(server.transport, Transport::Udp);
         let ways: &[Way] = if is_last_datagram { &[Way::Usual, Way::Stream] } else { &[Way::Usual] };
-        Some(Send { to, server, ways })
+        Some(Send { to, server, tries: Rc::clone(&candidate.tries), ways })
+    }
+
+    /// The server to ask next, with a place among its questions. One that is full counts as failed:
+    /// it is slow already, and the next may be faster.
+    fn admitted(&mut self) -> Option<usize> {
+        loop {
+            let to = self.next()?;
+            let candidate = &mut self.candidates[to];
+            if candidate.place.is_none() {
+                candidate.place = candidate.server.series.in_flight.enter(candidate.server.in_flight);
+            }
+            if candidate.place.is_some() {
+                return Some(to);
+            }
+            candidate.failed = true;
+        }
     }
 
     /// For how long the next send has to wait.
     fn postponed(&self, to: usize, now: Moment) -> Option<Duration> {
         let candidate = &self.candidates[to];
         let waited = now.since(candidate.sent);
-        if candidate.sends > 0 && waited < LOST {
+        if candidate.tries.sent() > 0 && waited < LOST {
             return Some(LOST - waited);
         }
         let Cause::Lateness { of, since } = self.cause else { return None };
@@ -117,17 +151,20 @@ impl<'g> Round<'g> {
         // that is silent may be gone: a failover, which costs nothing.
         let health = &self.candidates[of].server.health;
         let is_hedge = health.heard_since(since) && now.since(since) < LOST;
-        (is_hedge && !self.group.hedges.take()).then(|| health.patience())
+        (is_hedge && !self.group.hedges.take()).then(|| {
+            candidate.server.series.postponed();
+            health.patience()
+        })
     }
 
     /// The server to ask next: of those that may still help, the first that was asked least.
     fn next(&self) -> Option<usize> {
         let most = |candidate: &Candidate| match candidate.server.transport {
-            Transport::Udp => MAX_DATAGRAMS,
+            Transport::Udp => MAX_SENDS,
             Transport::Tcp | Transport::Tls(_) => MAX_STREAMS,
         };
-        let may_help = |candidate: &Candidate| !candidate.failed && candidate.sends < most(candidate);
+        let may_help = |candidate: &Candidate| !candidate.failed && candidate.tries.sent() < most(candidate);
         let open = self.candidates.iter().enumerate().filter(|(_, candidate)| may_help(candidate));
-        open.min_by_key(|(_, candidate)| candidate.sends).map(|(index, _)| index)
+        open.min_by_key(|(_, candidate)| candidate.tries.sent()).map(|(index, _)| index)
     }
 }

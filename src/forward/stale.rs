@@ -36,6 +36,12 @@ impl Forwarder {
         plan.gives_stale(&cached, now).then(|| plan.stale(&cached))
     }
 
+    /// Questions that are asked with no client waiting.
+    pub fn in_background(&self) -> usize {
+        // The forwarder itself holds one.
+        Rc::strong_count(&self.background) - 1
+    }
+
     /// How long a client waits. Not at all with a stale answer and a failure of late: so the dead
     /// upstream is waited for once, and asked again behind the clients' backs.
     pub(super) fn patience(&self, plan: &Plan, key: &[u8], has_stale: bool, now: Moment) -> Duration {
@@ -55,10 +61,7 @@ impl Forwarder {
         key: Key,
         lead: Lead,
     ) -> Option<JoinHandle<Forwarded>> {
-        // The forwarder itself holds one.
-        let Some(place) =
-            (Rc::strong_count(&self.background) <= MOST_IN_BACKGROUND).then(|| Rc::clone(&self.background))
-        else {
+        let Some(place) = (self.in_background() < MOST_IN_BACKGROUND).then(|| Rc::clone(&self.background)) else {
             self.shared.store.counts().background_overflows.add(1);
             return None;
         };

@@ -24,7 +24,7 @@ use crate::clock::Clock;
 use crate::dns::query::Rejected;
 use crate::dns::{Moment, Protocol, Query, Question, Rcode};
 use crate::forward::Forwarder;
-use crate::metrics::{Rejection, Source, WorkerSeries};
+use crate::metrics::{Load, Rejection, Source, WorkerSeries};
 use crate::zone::Own;
 
 use gate::Gate;
@@ -122,6 +122,10 @@ impl Handler {
         if let Some(answer) = self.gate.ready(question, tables) {
             return self.writer.ready(&asked, answer, reply);
         }
+        if self.forwarder.is_returned(question) {
+            self.writer.series.loop_check();
+            return Handled::Dropped;
+        }
         let Some(zone) = tables.zones.find(question.name(), question.rtype()) else {
             return self.writer.turn_away(&asked, Rejection::NoZone, self.gate.no_zone(), reply);
         };
@@ -176,9 +180,15 @@ impl Handler {
         self.front.renew(generation);
     }
 
-    /// Bytes that the front holds.
-    pub fn front_bytes(&self) -> usize {
-        self.front.bytes()
+    /// How much is held of what is bounded, but for connections.
+    pub fn load(&self) -> Load {
+        let (waiting, background) = (self.waiting(), self.forwarder.in_background());
+        Load { waiting, background, upstream_connections: 0, front_bytes: self.front.bytes() }
+    }
+
+    /// Questions of clients that wait.
+    pub fn waiting(&self) -> usize {
+        self.waiting.taken()
     }
 }
 

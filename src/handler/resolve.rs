@@ -50,7 +50,7 @@ impl From<OwnSource> for Source {
 impl Resolved {
     /// REFUSED: too many questions wait already; clients with another nameserver go there.
     pub(super) fn overflow() -> Self {
-        let answer = Arc::new(StoredAnswer::bare(Rcode::REFUSED, Some(extended_error::OTHER)));
+        let answer = Arc::new(StoredAnswer::overflow("too many questions wait for upstreams"));
         Self { answer, hold: Hold::Never, source: Source::Failure }
     }
 

@@ -7,7 +7,7 @@ use crate::config::Prefix;
 use crate::dns::Name;
 use crate::forward::Plan;
 use crate::metrics::ZoneSeries;
-use crate::upstream::Server;
+use crate::upstream::{Route, Server};
 use crate::zone::ZoneTable;
 
 /// The live tables. A reload builds new ones and swaps them in; whoever is working on a question
@@ -30,6 +30,14 @@ impl Tables {
     pub fn servers(&self) -> impl Iterator<Item = &Arc<Server>> {
         let groups = self.forwarding.iter().flatten().flat_map(|plan| &plan.groups);
         groups.flat_map(|group| &group.servers)
+    }
+
+    /// Each zone's ways to the servers it is forwarded to.
+    pub fn routes(&self) -> impl Iterator<Item = Route<'_>> {
+        self.forwarding.iter().flatten().flat_map(|plan| {
+            let servers = plan.groups.iter().flat_map(|group| &group.servers);
+            servers.map(|server| Route { zone: &plan.zone, used: &plan.used, server })
+        })
     }
 
     /// Whether a client may ask at a listener that does not answer everybody.

@@ -19,10 +19,15 @@ pub struct Waiting {
 }
 
 impl Room {
+    /// Places taken.
+    pub(super) fn taken(&self) -> usize {
+        // The room itself holds one.
+        Rc::strong_count(&self.taken) - 1
+    }
+
     /// `None` when the room is full.
     pub(super) fn place(&self) -> Option<Waiting> {
-        // The room itself holds one.
-        (Rc::strong_count(&self.taken) <= MOST).then(|| Waiting { _taken: Rc::clone(&self.taken) })
+        (self.taken() < MOST).then(|| Waiting { _taken: Rc::clone(&self.taken) })
     }
 }
 

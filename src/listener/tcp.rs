@@ -243,6 +243,9 @@ impl Connection {
                 Handled::Replied(length) => output.extend_from_slice(framed(&mut reply, length)),
                 Handled::Deferred(deferred) => {
                     self.waiting += 1;
+                    if self.is_full() {
+                        self.context.series.tcp_filled();
+                    }
                     self.reply_later(deferred);
                 }
                 Handled::Dropped => {}

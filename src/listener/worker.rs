@@ -19,7 +19,7 @@ use crate::cache::Front;
 use crate::clock::Clock;
 use crate::forward::{Forwarder, Shared};
 use crate::handler::{Handler, Tables};
-use crate::metrics::WorkerSeries;
+use crate::metrics::{Load, WorkerSeries};
 use crate::upstream;
 
 /// How often a worker shows that it is alive; `/health` allows a second.
@@ -91,7 +91,7 @@ fn run(start: Start, sockets: io::Result<Vec<Sockets>>) -> io::Result<()> {
 }
 
 async fn serve(start: Start, sockets: Vec<Sockets>) -> io::Result<()> {
-    let exchange = Rc::new(upstream::Sockets::new(start.clock));
+    let exchange = Rc::new(upstream::Sockets::new(start.clock, Arc::clone(&start.series)));
     let forwarder = Rc::new(Forwarder::new(Rc::clone(&exchange) as Rc<_>, start.shared, start.clock));
     let front = Front::new(start.front_bytes);
     let series = Arc::clone(&start.series);
@@ -124,10 +124,16 @@ async fn serve(start: Start, sockets: Vec<Sockets>) -> io::Result<()> {
         // A loop that panicked takes the worker with it, which is started again whole.
         ended.map_err(io::Error::other)??;
     }
-    let drain = context.limits.drain;
+    let (drain, left) = (context.limits.drain, Rc::downgrade(&context));
     drop(context);
     // Ends when the last task has dropped its end, which also says that all replies are sent.
-    let _ = timeout(drain, idle.recv()).await;
+    if timeout(drain, idle.recv()).await.is_err()
+        && let Some(context) = left.upgrade()
+    {
+        let unanswered = context.handler.borrow().waiting();
+        context.series.unanswered_at_stop(unanswered as u64);
+        tracing::warn!(worker = start.index, unanswered, "stopped with questions unanswered: `drain` is over");
+    }
     beat.abort();
     Ok(())
 }
@@ -142,6 +148,7 @@ async fn beat(context: Weak<Context>, tables: Arc<ArcSwap<Tables>>, exchange: Rc
         ticks.tick().await;
         let Some(context) = context.upgrade() else { return };
         context.series.beat(context.clock.now());
+        context.series.load(Load { upstream_connections: exchange.connections(), ..context.handler.borrow().load() });
         let live = tables.load();
         if live.generation != generation {
             generation = live.generation;

@@ -10,6 +10,11 @@ pub struct Control {
     pub cache_evictions: Counter,
     /// Answers that were not cached because the queue to the cache was full.
     pub cache_dropped_writes: Counter,
+    /// Answers on their way into the cache.
+    pub cache_queue: Gauge,
+    /// Failures that are remembered, and those that were not since there were too many.
+    pub failures: Gauge,
+    pub failures_dropped: Counter,
     /// Answers that were asked for anew before they ran out.
     pub cache_prefetches: Counter,
     pub background_overflows: Counter,
@@ -32,6 +37,9 @@ impl Control {
             describe_gauge!("zerohop_cache_bytes", "Bytes that the answers in the cache are weighed at.");
             describe_counter!("zerohop_cache_evictions_total", "Answers that made room for others.");
             describe_counter!("zerohop_cache_dropped_writes_total", "Answers not cached: the queue was full.");
+            describe_gauge!("zerohop_cache_writes_waiting", "Answers on their way into the cache.");
+            describe_gauge!("zerohop_failures", "Failures that are remembered.");
+            describe_counter!("zerohop_failures_dropped_total", "Failures not remembered: the table was full.");
             describe_counter!("zerohop_cache_prefetches_total", "Answers asked for anew before they ran out.");
             describe_counter!(
                 "zerohop_background_overflows_total",
@@ -50,6 +58,9 @@ impl Control {
                 cache_bytes: gauge!("zerohop_cache_bytes"),
                 cache_evictions: counter!("zerohop_cache_evictions_total"),
                 cache_dropped_writes: counter!("zerohop_cache_dropped_writes_total"),
+                cache_queue: gauge!("zerohop_cache_writes_waiting"),
+                failures: gauge!("zerohop_failures"),
+                failures_dropped: counter!("zerohop_failures_dropped_total"),
                 cache_prefetches: counter!("zerohop_cache_prefetches_total"),
                 background_overflows: counter!("zerohop_background_overflows_total"),
                 in_flight: gauge!("zerohop_questions_in_flight"),

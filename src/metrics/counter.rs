@@ -12,6 +12,11 @@ impl SingleWriter {
         self.0.store(self.0.load(Relaxed).wrapping_add(amount), Relaxed);
     }
 
+    /// For a gauge: how much there is now.
+    pub fn set(&self, amount: u64) {
+        self.0.store(amount, Relaxed);
+    }
+
     pub fn value(&self) -> u64 {
         self.0.load(Relaxed)
     }

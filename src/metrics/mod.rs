@@ -8,6 +8,7 @@
 pub mod control;
 pub mod counter;
 pub mod histogram;
+pub mod occupancy;
 pub mod outcome;
 pub mod process;
 pub mod registry;
@@ -17,8 +18,9 @@ pub mod worker;
 pub mod zone;
 
 pub use control::Control;
+pub use occupancy::{Occupancy, Place};
 pub use outcome::{Outcome, Source};
 pub use registry::Registry;
 pub use server::{Attempt, ServerSeries};
-pub use worker::{Rejection, WorkerSeries};
+pub use worker::{Load, Rejection, WorkerSeries};
 pub use zone::ZoneSeries;

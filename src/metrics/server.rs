@@ -1,11 +1,13 @@
 //! What is counted for each upstream server.
 
 use std::fmt::Write;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use super::counter::Shared;
 use super::histogram::{Histogram, Sum};
+use super::occupancy::Occupancy;
 use super::outcome::{PROTOCOL_LABELS, PROTOCOLS, RCODE_LABELS, RCODES, protocol_index, rcode_index};
 use super::text::{Labels, open_family};
 use crate::dns::{Protocol, Rcode};
@@ -38,8 +40,13 @@ pub struct ServerSeries {
     duration: Histogram<Shared>,
     hedges: Shared,
     repeats: Shared,
+    postponed: Shared,
     probes: Shared,
+    loop_checks: Shared,
+    looping: AtomicBool,
     silent: AtomicBool,
+    /// Questions that are out to it; one that is sent again is still one.
+    pub in_flight: Arc<Occupancy>,
 }
 
 impl ServerSeries {
@@ -53,8 +60,12 @@ impl ServerSeries {
             duration: Histogram::default(),
             hedges: Shared::default(),
             repeats: Shared::default(),
+            postponed: Shared::default(),
             probes: Shared::default(),
+            loop_checks: Shared::default(),
+            looping: AtomicBool::new(false),
             silent: AtomicBool::new(false),
+            in_flight: Arc::default(),
         }
     }
 
@@ -73,9 +84,24 @@ impl ServerSeries {
         if repeat { &self.repeats } else { &self.hedges }.add(1);
     }
 
+    /// It was to be asked because another is late, and the allowance for that was used up.
+    pub fn postponed(&self) {
+        self.postponed.add(1);
+    }
+
     /// Counts one probe that was sent.
     pub fn probed(&self) {
         self.probes.add(1);
+    }
+
+    /// Counts one question that tells whether it leads back to us.
+    pub fn loop_checked(&self) {
+        self.loop_checks.add(1);
+    }
+
+    /// Notes whether it does.
+    pub fn note_loop(&self, looping: bool) {
+        self.looping.store(looping, Relaxed);
     }
 
     /// Notes whether it is set aside for being silent, and returns whether that is new.
@@ -125,16 +151,32 @@ pub(super) fn write(out: &mut String, servers: &[&ServerSeries]) -> std::fmt::Re
             writeln!(out, "{family}{} {}", Labels::new(&labels).with_none(), counter.value())?;
         }
     }
-    let single: [Single; 4] = [
+    let single: [Single; 9] = [
         ("zerohop_upstream_hedges_total", "counter", "Queries sent because another server was late.", |s| {
             s.hedges.value()
         }),
         ("zerohop_upstream_repeats_total", "counter", "Queries sent again because the answer was late.", |s| {
             s.repeats.value()
         }),
+        (
+            "zerohop_upstream_hedges_postponed_total",
+            "counter",
+            "Hedges not sent yet: the allowance was used up.",
+            |s| s.postponed.value(),
+        ),
         ("zerohop_upstream_probes_total", "counter", "Probes of a server that was set aside.", |s| s.probes.value()),
         ("zerohop_upstream_up", "gauge", "0 while the server is set aside: nothing came from it for a second.", |s| {
             u64::from(!s.silent.load(Relaxed))
+        }),
+        ("zerohop_upstream_loop", "gauge", "1 while questions of a zone that it is sent come back to us.", |s| {
+            u64::from(s.looping.load(Relaxed))
+        }),
+        ("zerohop_upstream_loop_checks_total", "counter", "Questions that tell whether it leads back to us.", |s| {
+            s.loop_checks.value()
+        }),
+        ("zerohop_upstream_in_flight", "gauge", "Questions that are out to the server.", |s| s.in_flight.taken()),
+        ("zerohop_upstream_overflows_total", "counter", "Questions not sent to it: too many were out.", |s| {
+            s.in_flight.overflows()
         }),
     ];
     for (family, kind, help, value) in single {

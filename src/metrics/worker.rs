@@ -32,12 +32,24 @@ pub enum Rejection {
 const REJECTIONS: &[&str] =
     &["no_query", "malformed", "not_implemented", "edns_version", "not_allowed", "class", "transfer", "no_zone"];
 
+/// How much a worker holds of what is bounded.
+#[derive(Clone, Copy, Debug)]
+pub struct Load {
+    /// Questions of clients that wait for upstreams.
+    pub waiting: usize,
+    /// Questions that are asked with no client waiting.
+    pub background: usize,
+    pub upstream_connections: usize,
+    pub front_bytes: usize,
+}
+
 /// The counters of one worker, which alone writes to them, but for `panics`.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub struct WorkerSeries {
     rejections: [SingleWriter; REJECTIONS.len()],
     ready_checks: SingleWriter,
+    loop_checks: SingleWriter,
     truncated: SingleWriter,
     send_failures: SingleWriter,
     overflows: SingleWriter,
@@ -46,6 +58,10 @@ pub struct WorkerSeries {
     tcp_timeouts: SingleWriter,
     tls_handshakes: SingleWriter,
     tls_failures: SingleWriter,
+    tcp_full: SingleWriter,
+    unanswered_at_stop: SingleWriter,
+    upstream_connections_full: SingleWriter,
+    gauges: [SingleWriter; 4],
     panics: Shared,
     restarts: Shared,
     /// Nanoseconds since the clock's origin, when the worker last went round its loop.
@@ -60,6 +76,11 @@ impl WorkerSeries {
     /// The readiness check's own question was answered.
     pub fn ready_check(&self) {
         self.ready_checks.add(1);
+    }
+
+    /// A question of our own came back.
+    pub fn loop_check(&self) {
+        self.loop_checks.add(1);
     }
 
     /// A reply was cut to the client's size.
@@ -101,6 +122,29 @@ impl WorkerSeries {
         self.tls_failures.add(1);
     }
 
+    /// A connection has as many questions waiting as it may: its client is not read from.
+    pub fn tcp_filled(&self) {
+        self.tcp_full.add(1);
+    }
+
+    /// Questions that were still waiting when a stop waited no longer.
+    pub fn unanswered_at_stop(&self, questions: u64) {
+        self.unanswered_at_stop.add(questions);
+    }
+
+    /// A question over a stream found all connections to upstreams taken.
+    pub fn upstream_connections_full(&self) {
+        self.upstream_connections_full.add(1);
+    }
+
+    /// How full the worker is, as it sees itself now and then.
+    pub fn load(&self, load: Load) {
+        let Load { waiting, background, upstream_connections, front_bytes } = load;
+        for (gauge, value) in self.gauges.iter().zip([waiting, background, upstream_connections, front_bytes]) {
+            gauge.set(value as u64);
+        }
+    }
+
     /// A panic was caught while a question was worked on.
     pub fn panicked(&self) {
         self.panics.add(1);
@@ -126,6 +170,14 @@ impl WorkerSeries {
 /// A family of one series: its name, its help and where its value is.
 type Single = (&'static str, &'static str, fn(&WorkerSeries) -> u64);
 
+/// In the order of [`Load`].
+const GAUGES: [(&str, &str); 4] = [
+    ("zerohop_questions_waiting", "Questions of clients that wait for upstreams, equal ones each."),
+    ("zerohop_background_questions", "Questions asked upstream with no client waiting."),
+    ("zerohop_upstream_connections", "Connections to upstreams, of all workers."),
+    ("zerohop_front_bytes", "Bytes of answers in the workers' own memories."),
+];
+
 /// Writes the families of all workers.
 pub(super) fn write(out: &mut String, workers: &[&WorkerSeries]) -> std::fmt::Result {
     let family = "zerohop_rejected_total";
@@ -134,8 +186,11 @@ pub(super) fn write(out: &mut String, workers: &[&WorkerSeries]) -> std::fmt::Re
         let value: u64 = workers.iter().map(|worker| worker.rejections[index].value()).sum();
         writeln!(out, "{family}{} {value}", Labels::new(&[("reason", reason)]).with_none())?;
     }
-    let single: [Single; 11] = [
+    let single: [Single; 15] = [
         ("zerohop_ready_checks_total", "Answers to the readiness check.", |w| w.ready_checks.value()),
+        ("zerohop_loop_checks_returned_total", "Questions of our own that came back: a loop.", |w| {
+            w.loop_checks.value()
+        }),
         ("zerohop_truncated_total", "UDP replies cut to the client's size.", |w| w.truncated.value()),
         ("zerohop_send_failures_total", "Replies that could not be sent.", |w| w.send_failures.value()),
         ("zerohop_overflows_total", "Questions refused: too many waited for upstreams.", |w| w.overflows.value()),
@@ -152,12 +207,27 @@ pub(super) fn write(out: &mut String, workers: &[&WorkerSeries]) -> std::fmt::Re
         ("zerohop_tls_handshake_failures_total", "TLS handshakes of clients that failed, or took too long.", |w| {
             w.tls_failures.value()
         }),
+        (
+            "zerohop_tcp_pipelines_full_total",
+            "Times a TCP client had too many questions waiting to be read from.",
+            |w| w.tcp_full.value(),
+        ),
+        ("zerohop_stop_unanswered_total", "Questions given up at a stop: `drain` was over.", |w| {
+            w.unanswered_at_stop.value()
+        }),
+        ("zerohop_upstream_connections_full_total", "Questions that found all connections to upstreams taken.", |w| {
+            w.upstream_connections_full.value()
+        }),
         ("zerohop_panics_total", "Panics caught while a question was worked on.", |w| w.panics.value()),
         ("zerohop_worker_restarts_total", "Worker threads that ended and were started again.", |w| w.restarts.value()),
     ];
     for (family, help, value) in single {
         open_family(out, family, "counter", help)?;
         writeln!(out, "{family} {}", workers.iter().map(|worker| value(worker)).sum::<u64>())?;
+    }
+    for (index, (family, help)) in GAUGES.iter().enumerate() {
+        open_family(out, family, "gauge", help)?;
+        writeln!(out, "{family} {}", workers.iter().map(|worker| worker.gauges[index].value()).sum::<u64>())?;
     }
     Ok(())
 }

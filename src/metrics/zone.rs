@@ -1,9 +1,11 @@
 //! What is counted for each configured zone.
 
 use std::fmt::Write;
+use std::sync::Arc;
 
 use super::counter::SingleWriter;
 use super::histogram::{Histogram, Sum};
+use super::occupancy::Occupancy;
 use super::outcome::{
     Outcome, PROTOCOL_LABELS, PROTOCOLS, RCODE_LABELS, RCODES, SOURCE_LABELS, SOURCES, Source, TYPE_LABELS, TYPES,
     protocol_index, rcode_index,
@@ -15,6 +17,8 @@ use super::text::{Labels, open_family};
 pub struct ZoneSeries {
     zone: String,
     workers: Box<[Block]>,
+    /// Questions that wait for upstreams; equal ones are one.
+    pub in_flight: Arc<Occupancy>,
 }
 
 /// Aligned so that two workers never write to one cache line.
@@ -30,7 +34,7 @@ struct Block {
 impl ZoneSeries {
     /// All series of the zone, at zero.
     pub fn new(zone: String, workers: usize) -> Self {
-        Self { zone, workers: (0..workers).map(|_| Block::default()).collect() }
+        Self { zone, workers: (0..workers).map(|_| Block::default()).collect(), in_flight: Arc::default() }
     }
 
     /// Counts one answered question. `worker` must be the calling worker's own index.
@@ -53,6 +57,9 @@ impl ZoneSeries {
         rcodes.map(|rcode| self.sum(|block| &block.responses[Source::Cache as usize][rcode])).sum()
     }
 }
+
+/// A family of one series a zone: its name, its type, its help and where its value is.
+type Single = (&'static str, &'static str, &'static str, fn(&ZoneSeries) -> u64);
 
 /// Writes the families of all zones.
 pub(super) fn write(out: &mut String, zones: &[&ZoneSeries]) -> std::fmt::Result {
@@ -91,6 +98,18 @@ pub(super) fn write(out: &mut String, zones: &[&ZoneSeries]) -> std::fmt::Result
         let labels = [("zone", &*zone.zone)];
         let value = zone.sum(|block| &block.cache_misses);
         writeln!(out, "zerohop_cache_misses_total{} {value}", Labels::new(&labels).with_none())?;
+    }
+    let single: [Single; 2] = [
+        ("zerohop_zone_in_flight", "gauge", "Questions of the zone that wait for upstreams.", |z| z.in_flight.taken()),
+        ("zerohop_zone_overflows_total", "counter", "Questions not asked: too many of the zone waited.", |z| {
+            z.in_flight.overflows()
+        }),
+    ];
+    for (family, kind, help, value) in single {
+        open_family(out, family, kind, help)?;
+        for zone in zones {
+            writeln!(out, "{family}{} {}", Labels::new(&[("zone", &*zone.zone)]).with_none(), value(zone))?;
+        }
     }
     let family = "zerohop_request_duration_seconds";
     open_family(out, family, "histogram", "From a question's arrival to its answer, by zone.")?;

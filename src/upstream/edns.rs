@@ -1,5 +1,6 @@
 //! Servers that do not understand EDNS: asked once more without, and remembered.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -12,6 +13,30 @@ use crate::dns::{Moment, Question, Rcode};
 /// How long a server is asked without EDNS before it is tried with it again: it may have been
 /// updated, and without EDNS there is no DNSSEC.
 const MEMORY: Duration = Duration::from_secs(300);
+
+/// How often a question is sent to one server over one transport (RFC 9520, section 3.1), with EDNS
+/// or without.
+pub const MAX_SENDS: u32 = 3;
+
+/// How one question has fared with one server so far.
+#[derive(Debug, Default)]
+pub struct Tries {
+    sent: Cell<u32>,
+    /// The server rejects EDNS with this question.
+    plain: Cell<bool>,
+}
+
+impl Tries {
+    /// How often it has been sent.
+    pub fn sent(&self) -> u32 {
+        self.sent.get()
+    }
+
+    /// It is sent once more.
+    pub fn note(&self) {
+        self.sent.set(self.sent.get() + 1);
+    }
+}
 
 /// Until when a server is asked without EDNS, in milliseconds since the origin.
 #[derive(Debug, Default)]
@@ -32,7 +57,7 @@ fn milliseconds(moment: Moment) -> u64 {
 }
 
 /// Asks with our OPT record; and where the server cannot make anything of that, once more without
-/// (RFC 6891, section 7).
+/// (RFC 6891, section 7), unless that were one time too many.
 ///
 /// # Errors
 /// Those of the exchange; once a reply is there, it is the answer whatever comes of the second.
@@ -41,9 +66,10 @@ pub async fn ask(
     server: &Arc<Server>,
     question: &Question,
     way: Way,
+    tries: &Tries,
     now: impl Fn() -> Moment,
 ) -> Result<Vec<u8>, ExchangeError> {
-    if server.health.edns.is_plain(now()) {
+    if tries.plain.get() || server.health.edns.is_plain(now()) {
         return plainly(exchange, server, question, way).await;
     }
     let reply = exchange.exchange(server, question, way).await?;
@@ -51,6 +77,11 @@ pub async fn ask(
         return Ok(reply);
     }
     server.health.heard(now());
+    tries.plain.set(true);
+    if tries.sent() >= MAX_SENDS {
+        return Ok(reply);
+    }
+    tries.note();
     let Ok(second) = plainly(exchange, server, question, way).await else { return Ok(reply) };
     if Header::read(&second).is_ok_and(|header| !header.is_error()) {
         tracing::debug!(%server, "does not understand EDNS, and is asked without");

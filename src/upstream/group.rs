@@ -8,7 +8,7 @@ use rand::RngExt;
 
 use super::{Allowance, Server};
 use crate::config::Policy;
-use crate::dns::Moment;
+use crate::dns::{Moment, Name};
 
 /// `fastest` asks another than the fastest first for one question in so many, …
 const EXPLORE: usize = 32;
@@ -34,10 +34,20 @@ impl Group {
         Self { name, servers, hedges: Allowance::default(), policy, turn, explored }
     }
 
-    /// The servers to ask, the first in front; none when all of them are silent, or there are none.
-    pub fn order(&self, now: Moment) -> Vec<Arc<Server>> {
-        let mut order = self.servers.clone();
-        order.retain(|server| !server.health.is_silent());
+    /// Whether any server may be asked in this zone.
+    pub fn has_usable(&self, zone: &Name) -> bool {
+        self.usable(zone).next().is_some()
+    }
+
+    /// Those that are not set aside, for being silent or for leading back to us in this zone.
+    fn usable(&self, zone: &Name) -> impl Iterator<Item = &Arc<Server>> {
+        self.servers.iter().filter(|server| !server.health.is_silent() && !server.health.returning.has(zone))
+    }
+
+    /// The servers to ask in this zone, the first in front; none when all are set aside, or there are
+    /// none.
+    pub fn order(&self, zone: &Name, now: Moment) -> Vec<Arc<Server>> {
+        let mut order: Vec<Arc<Server>> = self.usable(zone).cloned().collect();
         if order.len() > 1 {
             match self.policy {
                 Policy::Fastest => {
@@ -87,6 +97,7 @@ mod tests {
                 trusted: true,
                 health: Arc::default(),
                 series,
+                in_flight: 1,
             })
         };
         Group::new("g".to_owned(), (1..=3).map(server).collect(), policy)
@@ -97,7 +108,7 @@ mod tests {
     }
 
     fn ports(group: &Group, now: Moment) -> Vec<u16> {
-        group.order(now).iter().map(|server| server.address.port()).collect()
+        group.order(&Name::root(), now).iter().map(|server| server.address.port()).collect()
     }
 
     #[test]
@@ -125,6 +136,16 @@ mod tests {
             (0..320_000).map(|n| ports(&group, at(1 + n / 100))).filter(|p| p[0] != 2).collect();
         assert!((2000..=3200).contains(&others.len()), "{} times in 3200 seconds", others.len());
         assert!(others.contains(&vec![3, 2, 1]) && others.contains(&vec![1, 2, 3]));
+    }
+
+    #[test]
+    fn servers_that_lead_back_are_left_out_of_their_zone() {
+        let (group, zone) = (group(Policy::Sequential), Name::from_text("a.", &Name::root()).unwrap());
+        group.servers[0].health.returning.note(&Name::root(), true);
+        assert_eq!(ports(&group, at(1)), [2, 3]);
+        assert_eq!(group.order(&zone, at(1)).len(), 3);
+        group.servers[1..].iter().for_each(|server| server.health.set_aside());
+        assert!(!group.has_usable(&Name::root()) && group.has_usable(&zone));
     }
 
     #[test]

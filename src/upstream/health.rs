@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use super::edns::EdnsMemory;
+use super::loops::{LastUse, Returning};
 use crate::dns::Moment;
 
 /// Bounds on how long a server is waited for before another is asked as well.
@@ -40,11 +41,16 @@ pub struct Health {
     silent: AtomicBool,
     /// Whether it is asked with EDNS.
     pub(super) edns: EdnsMemory,
+    /// When it was last sent a client's question.
+    pub(super) used: LastUse,
+    /// The zones it is not asked for, since it asks us.
+    pub returning: Returning,
 }
 
 impl Health {
     /// A question has been sent to it for the first time.
     pub fn sent(&self, now: Moment) {
+        self.used.note(now);
         if self.unanswered.fetch_add(1, Relaxed) == 0 {
             self.silent_since.store(nanos(now), Relaxed);
         }

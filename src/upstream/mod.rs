@@ -4,6 +4,8 @@ mod allowance;
 pub mod edns;
 mod group;
 mod health;
+mod loop_watch;
+mod loops;
 pub mod matching;
 mod prober;
 mod resolv_conf;
@@ -23,6 +25,8 @@ use crate::metrics::ServerSeries;
 pub use allowance::Allowance;
 pub use group::Group;
 pub use health::Health;
+pub use loop_watch::{Route, watch_loops};
+pub use loops::{LastUse, Loops};
 pub use prober::probe;
 pub use resolv_conf::nameservers;
 pub use sockets::Sockets;
@@ -60,6 +64,16 @@ pub struct Server {
     /// Stays the same across reloads.
     pub health: Arc<Health>,
     pub series: Arc<ServerSeries>,
+    /// The most questions out to it at once.
+    pub in_flight: usize,
+}
+
+impl Server {
+    /// The same, for questions that are not sent for a client and stand in no series of its own.
+    fn uncounted(&self) -> Self {
+        let (transport, health) = (self.transport.clone(), Arc::clone(&self.health));
+        Self { transport, health, series: Arc::new(ServerSeries::new(String::new(), String::new())), ..*self }
+    }
 }
 
 impl fmt::Display for Server {

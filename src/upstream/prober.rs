@@ -1,7 +1,7 @@
 //! Servers that are silent are asked nothing but whether they are back: by one prober for the whole
 //! process, whatever the number of workers and questions.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
-use super::{Exchange, Server, Way};
+use super::{Exchange, Server, Transport, Way};
 use crate::clock::Clock;
 use crate::dns::{Question, RecordType};
 
@@ -28,6 +28,8 @@ pub async fn probe(exchange: Rc<dyn Exchange>, clock: Clock, servers: impl Fn() 
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut probed: HashMap<*const super::Health, Instant> = HashMap::new();
+    // Those of whom was not said that they are silent.
+    let mut quiet: HashSet<*const super::Health> = HashSet::new();
     let mut probes = JoinSet::new();
     loop {
         ticks.tick().await;
@@ -44,10 +46,16 @@ pub async fn probe(exchange: Rc<dyn Exchange>, clock: Clock, servers: impl Fn() 
             let silent = server.health.is_silent();
             if server.series.note_silent(silent) {
                 let upstream = server.series.upstream();
-                if silent {
+                // Of a server that is not trusted the log says that, and when it is.
+                let is_said = matches!(&server.transport, Transport::Tls(tls) if tls.is_complained_of());
+                if silent && is_said {
+                    quiet.insert(key);
+                } else if silent {
                     tracing::warn!(upstream, %server, "set aside: nothing came from it for a second");
                 } else {
-                    tracing::info!(upstream, %server, "answers again");
+                    if !quiet.remove(&key) {
+                        tracing::info!(upstream, %server, "answers again");
+                    }
                     back();
                 }
             }
@@ -63,6 +71,8 @@ pub async fn probe(exchange: Rc<dyn Exchange>, clock: Clock, servers: impl Fn() 
                 });
             }
         }
-        probed.retain(|key, _| servers.iter().any(|server| Arc::as_ptr(&server.health) == *key));
+        let is_used = |key: &_| servers.iter().any(|server| Arc::as_ptr(&server.health) == *key);
+        probed.retain(|key, _| is_used(key));
+        quiet.retain(is_used);
     }
 }

@@ -14,6 +14,7 @@ use super::{Exchange, Exchanged, Server, Tls, Transport, Way};
 use crate::clock::Clock;
 use crate::datagram::Batch;
 use crate::dns::{Protocol, Question};
+use crate::metrics::WorkerSeries;
 
 /// Connections to all servers at once; more wait for one to end, so that descriptors are left for
 /// clients whatever upstreams do.
@@ -33,14 +34,21 @@ pub struct Sockets {
     inbox: Inbox,
     streams: RefCell<HashMap<Destination, Rc<Pool>>>,
     permits: Arc<Semaphore>,
+    series: Arc<WorkerSeries>,
     clock: Clock,
 }
 
 impl Sockets {
-    pub fn new(clock: Clock) -> Self {
+    /// `series` are told when there are no more connections to be had.
+    pub fn new(clock: Clock, series: Arc<WorkerSeries>) -> Self {
         let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         let inbox = Rc::new(RefCell::new(Batch::new()));
-        Self { udp: RefCell::default(), inbox, streams: RefCell::default(), permits, clock }
+        Self { udp: RefCell::default(), inbox, streams: RefCell::default(), permits, series, clock }
+    }
+
+    /// Connections to all servers, those being opened among them.
+    pub fn connections(&self) -> usize {
+        MAX_CONNECTIONS - self.permits.available_permits()
     }
 
     fn ports(&self, server: &Server) -> Rc<Ports> {
@@ -57,6 +65,7 @@ impl Sockets {
     fn pool(&self, server: &Server) -> Rc<Pool> {
         let mut pools = self.streams.borrow_mut();
         if self.permits.available_permits() == 0 {
+            self.series.upstream_connections_full();
             pools.values().for_each(|pool| pool.close_idle());
         }
         let permits = || Arc::clone(&self.permits);
@@ -100,5 +109,27 @@ impl Exchange for Sockets {
             };
             self.pool(server).ask(question, || server.series.sent(protocol)).await
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::{Registry, ServerSeries};
+
+    #[test]
+    fn who_finds_no_connection_left_is_counted() {
+        let registry = Registry::new(1);
+        let sockets = Sockets::new(Clock::start(), Arc::clone(&registry.workers()[0]));
+        let series = Arc::new(ServerSeries::new(String::new(), String::new()));
+        let (address, health) = (([127, 0, 0, 1], 53).into(), Arc::default());
+        let server = Server { address, transport: Transport::Tcp, trusted: true, health, series, in_flight: 1 };
+        let full = "zerohop_upstream_connections_full_total";
+        for (left, counted) in [(1, 0), (0, 1), (0, 2)] {
+            let _taken = sockets.permits.try_acquire_many((MAX_CONNECTIONS - left).try_into().unwrap()).unwrap();
+            assert_eq!(sockets.connections(), MAX_CONNECTIONS - left);
+            sockets.pool(&server);
+            assert!(registry.render().lines().any(|line| line == format!("{full} {counted}")), "{left} left");
+        }
     }
 }

@@ -20,7 +20,16 @@ pub(super) fn forward() -> Option<Forward> {
     let next_on = NextOn { nxdomain: false, nodata: false, servfail: true, refused: true, timeout: true };
     let stale = ServeStale { max_age: Duration::ZERO, after: Duration::ZERO, ttl: 30 };
     let ttl = TtlRules { min: 0, max: 86_400, negative_max: 3600 };
-    Some(Forward { groups: vec![0], next_on, ttl, except: Vec::new(), nxdomain_cut: false, max_labels: None, stale })
+    Some(Forward {
+        groups: vec![0],
+        in_flight: 1,
+        next_on,
+        ttl,
+        except: Vec::new(),
+        nxdomain_cut: false,
+        max_labels: None,
+        stale,
+    })
 }
 
 /// A zone owned whole, with TTL 30.

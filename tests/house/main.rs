@@ -1,6 +1,7 @@
 //! The house rules, as tests: what the documents say, what is shipped, who imports whom.
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod bounds;
 mod cli;
 mod files;
 mod layering;

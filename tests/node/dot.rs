@@ -13,6 +13,7 @@ use super::harness::Zerohop;
 use super::peers::{dnsdist_tls, unbound_tls};
 use super::recorder::Recorder;
 use super::tls_server::TlsServer;
+use super::wait::until;
 
 /// EDE Network Error (RFC 8914, section 4.24).
 const NETWORK_ERROR: u16 = 23;
@@ -92,6 +93,24 @@ fn a_wrong_name_is_refused_and_both_names_are_said() {
         &zerohop,
         &["its certificate is for dns.b.example, other.example, not for dns.c.example", &address.to_string()],
     );
+}
+
+#[test]
+fn of_a_server_that_is_not_trusted_the_log_says_that_once_and_nothing_of_silence() {
+    let (authority, stranger) = (Authority::new(), Authority::new());
+    let server = TlsServer::start(&stranger.certify(&["dns.b.example"]), None, usize::MAX);
+    let shown = format!("tls://{}#dns.b.example", server.address);
+    let zerohop = zerohop(shown.clone(), &authority, "");
+    let mut number = 0;
+    until("it to be set aside", || {
+        number += 1;
+        ask(zerohop.address, &format!("n{number}.example."), A);
+        (zerohop.metrics().sum("zerohop_upstream_up", &[]) == 0).then_some(())
+    });
+    // What is said of it when it is set aside is written before the gauge can be seen.
+    let output = zerohop.process.output();
+    let said: Vec<&str> = output.lines().filter(|line| line.contains(&shown) && line.contains("WARN")).collect();
+    assert!(said.len() == 1 && said[0].contains("signed by nobody that is trusted"), "{said:#?}");
 }
 
 #[test]

@@ -22,6 +22,7 @@
 //! | the rest | tests, a file for each subject |
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
+mod bounds;
 mod certificates;
 mod client;
 mod clients;
@@ -33,6 +34,7 @@ mod every_type;
 mod flood;
 mod harness;
 mod lifecycle;
+mod loops;
 mod loss;
 mod metrics;
 mod namespace;

@@ -102,6 +102,29 @@ fn unbound_with(zones: &[Zone<'_>], more: impl Fn(SocketAddr) -> String) -> Opti
     }))
 }
 
+/// Unbound, forwarding everything to this server, and otherwise as it comes.
+pub(crate) fn unbound_forwarding(to: SocketAddr) -> Option<Peer> {
+    let program = find("unbound", "unbound")?;
+    Some(start(|directory, address| {
+        let here = directory.display();
+        // The SOA is what it is asked for to see whether it runs, when nobody is there to forward to.
+        let config = format!(
+            "server:\n interface: {}@{}\n local-zone: \".\" transparent\n \
+             local-data: \". 60 IN SOA ns. host. 1 1 1 1 1\"\n username: \"\"\n chroot: \"\"\n directory: \"{here}\"\n pidfile: \"\"\n \
+             do-daemonize: no\n use-syslog: no\n num-threads: 1\n module-config: \"iterator\"\n \
+             do-not-query-localhost: no\nremote-control:\n control-enable: no\n\
+             forward-zone:\n name: \".\"\n forward-addr: {}@{}\n",
+            address.ip(),
+            address.port(),
+            to.ip(),
+            to.port(),
+        );
+        let mut command = Command::new(&program);
+        command.arg("-d").arg("-c").arg(written(directory, "unbound.conf", &config));
+        command
+    }))
+}
+
 /// The PowerDNS authoritative server, with the backend that reads zone files.
 pub(crate) fn powerdns(zones: &[Zone<'_>]) -> Option<Peer> {
     let program = find("pdns_server", "pdns-server pdns-backend-bind")?;

@@ -34,7 +34,14 @@ impl Answer {
         self.message().authorities.iter().find(|record| record.record_type() == RecordType::SOA).map(|soa| soa.ttl)
     }
 
-    /// The INFO-CODE of an Extended DNS Error; it is the only option that we send.
+    /// The EXTRA-TEXT of an Extended DNS Error that has one.
+    pub(crate) fn extra_text(&self) -> String {
+        let options = self.octets.windows(4).position(|octets| octets[..3] == [0, 15, 0] && octets[3] > 2);
+        let text = options.map_or(&[][..], |at| &self.octets[at + 6..at + 4 + usize::from(self.octets[at + 3])]);
+        String::from_utf8(text.to_vec()).unwrap()
+    }
+
+    /// The INFO-CODE of an Extended DNS Error without text; it is the only option that we send.
     pub(crate) fn extended_error(&self) -> Option<u16> {
         let option = self.octets.len().checked_sub(6)?;
         let is_error = self.octets[option..option + 4] == [0, 15, 0, 2];

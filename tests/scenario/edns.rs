@@ -60,6 +60,20 @@ fn a_server_that_rejects_the_question_itself_is_asked_twice_and_nothing_is_remem
 }
 
 #[test]
+fn a_question_goes_to_a_server_three_times_with_edns_and_without() {
+    play(|| async {
+        let world = World::new(ONE);
+        world.script(|_, question| match question.ends_with(WITHOUT_EDNS) {
+            true => Act::Silence,
+            false => Act::rcode(ResponseCode::FormErr),
+        });
+        world.ask("www.example. A").await;
+        let asked: Vec<bool> = world.asked().iter().map(|(_, text)| text.ends_with(WITHOUT_EDNS)).collect();
+        assert_eq!(asked, [false, true, true]);
+    });
+}
+
+#[test]
 fn of_two_servers_only_the_old_one_goes_without() {
     play(|| async {
         let world = World::new(

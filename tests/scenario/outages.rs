@@ -158,5 +158,9 @@ fn hedges_are_for_the_few() {
         assert_eq!(seen.failed, 0);
         let asked = world.asked_count() + world.streamed();
         assert!(asked <= 5000 + 500 + 100, "{asked} sent for 5000 questions");
+        let postponed = ["10.0.0.1", "10.0.0.2"].map(|server| {
+            world.metric(&format!("zerohop_upstream_hedges_postponed_total{{upstream=\"two\",server=\"{server}:53\"}}"))
+        });
+        assert!(postponed.iter().sum::<u64>() > 1000, "{postponed:?}");
     });
 }

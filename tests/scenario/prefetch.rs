@@ -9,6 +9,7 @@ use crate::world::{Act, World, millis, packet, pass, play, seconds};
 
 const FORWARD: &str = "[[zone]]\nname = '.'\nforward = ['10.0.0.1']\n";
 const NAME: &str = "www.example. A";
+const UP: &str = "zerohop_upstream_up{upstream=\"10.0.0.1\",server=\"10.0.0.1:53\"}";
 
 /// A world in which [`NAME`] was learnt with this TTL and found so many times since.
 async fn found(toml: &str, ttl: u64, times: usize) -> World {
@@ -128,6 +129,33 @@ fn refreshes_that_fail_are_spaced_and_nobody_sees_them() {
             sleep(millis(50)).await;
         }
         assert_eq!(asked, [0, 1, 3, 7], "after a second, two and four");
+    });
+}
+
+#[test]
+fn while_nobody_can_be_asked_nothing_is_begun() {
+    play(|| async {
+        let world = found(FORWARD, 100, 10).await;
+        world.script(|_, _| Act::Silence);
+        pass(seconds(85)).await;
+        for number in 0..3 {
+            let deferred = world.defer(&packet(&format!("n{number}.example. A")));
+            tokio::task::spawn_local(async move { deferred.resolve().await });
+        }
+        pass(seconds(6)).await;
+        let prefetches = || world.shared.store.counts().prefetches.value();
+        assert_eq!((world.metric(UP), prefetches()), (0, 0));
+        for _ in 0..5 {
+            pass(millis(200)).await;
+            assert_eq!(world.ask(NAME).await.data(), ["192.0.2.1"]);
+        }
+        assert_eq!(prefetches(), 0);
+        // Back again, it is refreshed.
+        world.script(|_, _| Act::data("www.example. 100 A 192.0.2.2"));
+        pass(seconds(2)).await;
+        world.ask(NAME).await;
+        breathe().await;
+        assert_eq!((world.metric(UP), prefetches()), (1, 1));
     });
 }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use hickory_proto::op::{Message, MessageType, OpCode, Query, ResponseCode};
-use hickory_proto::rr::{Name as ProtoName, RData, Record, RecordType as ProtoType};
+use hickory_proto::rr::{Name as ProtoName, RecordType as ProtoType};
 use tokio::task::LocalSet;
 use zerohop::cache::{Failures, Front, Store};
 use zerohop::clock::Clock;
@@ -18,14 +18,16 @@ use zerohop::config;
 use zerohop::daemon::build;
 use zerohop::daemon::nameservers::Nameservers;
 use zerohop::dns::name::write_text;
+use zerohop::dns::query::write_upstream_query;
 use zerohop::dns::{Name, Protocol, Question};
-use zerohop::forward::{Forwarder, InFlight, Shared};
+use zerohop::forward::{Forwarder, Shared};
 use zerohop::handler::{Client, Deferred, Handled, Handler, Tables};
 use zerohop::metrics::Registry;
 use zerohop::upstream::matching::{Match, classify};
-use zerohop::upstream::{Exchange, ExchangeError, Exchanged, Server, Way, probe};
+use zerohop::upstream::{Exchange, ExchangeError, Exchanged, Route, Server, Way, probe, watch_loops};
 
 pub(crate) use crate::answer::Answer;
+pub(crate) use crate::reply::reply;
 
 /// What an upstream does with one question.
 #[derive(Clone)]
@@ -92,6 +94,9 @@ pub(crate) struct Upstreams {
     streamed: Cell<usize>,
     /// How often servers that were set aside were asked whether they are back.
     probes: Cell<usize>,
+    /// The queries that tell of loops.
+    loop_checks: RefCell<Vec<(SocketAddr, Vec<u8>)>>,
+    says_to_loop_checks: Cell<Option<ResponseCode>>,
 }
 
 impl Exchange for Upstreams {
@@ -160,34 +165,20 @@ impl Exchange for Probed {
     }
 }
 
-/// A reply to `name type` with records in up to three sections, parted by `--`.
-pub(crate) fn reply(question: &str, rcode: ResponseCode, records: &str) -> Vec<u8> {
-    let mut message = Message::new(0, MessageType::Response, OpCode::Query);
-    message.metadata.response_code = rcode;
-    message.add_query(query(question));
-    let mut section = 0;
-    for line in records.lines().map(str::trim).filter(|line| !line.is_empty()) {
-        match (line, section) {
-            ("--", _) => section += 1,
-            (line, 0) => drop(message.add_answer(record(line))),
-            (line, 1) => drop(message.add_authority(record(line))),
-            (line, _) => drop(message.add_additional(record(line))),
-        }
+/// The same upstreams as they are watched for loops: to such questions they say nothing, unless told.
+struct Watched(Rc<Upstreams>);
+
+impl Exchange for Watched {
+    fn exchange<'a>(&'a self, server: &'a Arc<Server>, question: &'a Question, _: Way) -> Exchanged<'a> {
+        let query = write_upstream_query(question, ID, 1232);
+        self.0.loop_checks.borrow_mut().push((server.address, query));
+        let says = self.0.says_to_loop_checks.get();
+        Box::pin(async move {
+            let Some(rcode) = says else { return std::future::pending().await };
+            tokio::time::sleep(millis(500)).await;
+            Ok(reply(". TXT", rcode, ""))
+        })
     }
-    message.to_vec().unwrap()
-}
-
-fn query(text: &str) -> Query {
-    let (name, rtype) = text.split_once(' ').unwrap();
-    Query::query(ProtoName::from_str(name).unwrap(), ProtoType::from_str(rtype).unwrap())
-}
-
-/// `owner ttl type rdata`.
-fn record(text: &str) -> Record {
-    let words: Vec<&str> = text.splitn(4, ' ').collect();
-    let rtype = ProtoType::from_str(words[2]).unwrap();
-    let rdata = RData::try_from_str(rtype, words[3]).unwrap();
-    Record::from_rdata(ProtoName::from_str(words[0]).unwrap(), words[1].parse().unwrap(), rdata)
 }
 
 /// Workers, tables and upstreams, as the daemon puts them together.
@@ -220,13 +211,16 @@ impl World {
         let ready = tables.ready.clone();
         let tables = Arc::new(ArcSwap::from_pointee(tables));
         let (store, _) = Store::start(bytes, 20).unwrap();
-        let in_flight = Arc::new(InFlight::default());
-        let shared = Arc::new(Shared { store, failures: Failures::default(), in_flight });
+        let (in_flight, loops) = (Arc::default(), Arc::default());
+        let shared = Arc::new(Shared { store, failures: Failures::default(), in_flight, loops });
         let upstreams = Rc::new(Upstreams::default());
         let (live, failing) = (Arc::clone(&tables), Arc::clone(&shared));
         let servers = move || live.load().servers().cloned().collect();
         let exchange = Rc::new(Probed(Rc::clone(&upstreams)));
         tokio::task::spawn_local(probe(exchange, clock, servers, move || failing.failures.clear()));
+        let (live, exchange) = (Arc::clone(&tables), Rc::new(Watched(Rc::clone(&upstreams))));
+        let routes = move |look: &mut dyn FnMut(Route<'_>)| live.load().routes().for_each(look);
+        tokio::task::spawn_local(watch_loops(exchange, clock, Arc::clone(&shared.loops), routes));
         let worker = |index: usize| {
             let exchange = Rc::clone(&upstreams) as Rc<dyn Exchange>;
             let forwarder = Rc::new(Forwarder::new(exchange, Arc::clone(&shared), clock));
@@ -271,6 +265,16 @@ impl World {
     /// How many probes upstreams got since the last time somebody wanted to know.
     pub(crate) fn probes(&self) -> usize {
         self.upstreams.probes.take()
+    }
+
+    /// What upstreams say, after half a second, to queries that tell of loops.
+    pub(crate) fn says_to_loop_checks(&self, rcode: Option<ResponseCode>) {
+        self.upstreams.says_to_loop_checks.set(rcode);
+    }
+
+    /// The queries that tell of loops since the last time somebody wanted to know.
+    pub(crate) fn loop_checks(&self) -> Vec<(SocketAddr, Vec<u8>)> {
+        std::mem::take(&mut *self.upstreams.loop_checks.borrow_mut())
     }
 
     /// How many questions upstreams got over a stream from the start.

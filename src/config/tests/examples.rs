@@ -51,6 +51,8 @@ fn upstreams_are_the_named_ones_and_then_the_bare_ones() {
         config.upstreams[1].servers[1],
         UpstreamServer::Address { transport: Transport::Udp, address: "10.3.0.53:5353".parse().unwrap() }
     );
+    assert_eq!(config.upstreams[1].in_flight, 1000);
+    assert_eq!(config.upstreams[4].in_flight, config.upstreams[0].in_flight, "a bare one has the default");
     assert!(config.upstreams[1].tls.is_some() && config.upstreams[0].tls.is_none());
     let forwards = |name: &str| {
         let zone = config.zones.iter().find(|zone| zone.name.to_string() == name).unwrap();
@@ -90,6 +92,7 @@ fn a_zone_owns_what_entries_and_files_say() {
     assert_eq!((zone.patterns[0].ttl, zone.patterns[1].ttl), (30, 5));
     let forward = config.zones[1].forward.as_ref().unwrap();
     assert_eq!((forward.ttl.min, forward.ttl.max, forward.ttl.negative_max), (1, 3600, 5));
+    assert_eq!(forward.in_flight, 500);
     assert_eq!(forward.stale.max_age, Duration::from_secs(86_400));
     let stale = config.zones[4].forward.as_ref().unwrap().stale;
     assert_eq!((stale.max_age, stale.after, stale.ttl), (Duration::from_secs(3600), Duration::from_millis(400), 10));

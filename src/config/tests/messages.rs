@@ -26,7 +26,7 @@ const CASES: &[(&str, &str)] = &[
     ("word-unknown", "[log]\nlevel = 'inf'\nformat = 'xml'\n"),
     (
         "number-range",
-        "[server]\nlisten = ['127.0.0.1']\nworkers = 65\ntcp-connections = -1\ndrain = 99999999999999999999\n",
+        "[server]\nlisten = ['127.0.0.1']\nworkers = 65\ntcp-connections = -1\ndrain = 99999999999999999999\n[[upstream]]\nname = 'a'\nservers = ['10.0.0.1']\nin-flight = 0\n[[zone]]\nname = 'a'\nforward = ['a']\nin-flight = 70000\n",
     ),
     ("duration", "[server]\nlisten = ['127.0.0.1']\ntcp-idle = 'ten'\ntcp-read = '5ms'\ndrain = '2m'\n"),
     ("ttl", "[[zone]]\nname = '.'\nforward = ['10.0.0.1']\nttl = '400ms'\nmin-ttl = 2147483648\n"),
@@ -102,7 +102,7 @@ const CASES: &[(&str, &str)] = &[
     ("next-on-without-a-next", "[[zone]]\nname = '.'\nforward = ['10.0.0.1']\nnext-on = ['NXDOMAIN']\n"),
     (
         "without-effect",
-        "[[zone]]\nname = 'a'\nrecords = ['a A 10.0.0.1']\nother-types = 'forward'\nnext-on = ['NXDOMAIN']\nmin-ttl = 1\nmax-ttl = 2\nnegative-max-ttl = 1\nexcept = ['b.a']\nnxdomain-cut = true\nmax-labels = 4\n",
+        "[[zone]]\nname = 'a'\nrecords = ['a A 10.0.0.1']\nother-types = 'forward'\nin-flight = 9\nnext-on = ['NXDOMAIN']\nmin-ttl = 1\nmax-ttl = 2\nnegative-max-ttl = 1\nexcept = ['b.a']\nnxdomain-cut = true\nmax-labels = 4\n",
     ),
     (
         "serve-stale",

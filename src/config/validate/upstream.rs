@@ -75,6 +75,7 @@ impl<'a> Upstreams<'a> {
             policy: Policy::Fastest,
             trust_ad: None,
             tls,
+            in_flight: keys::DEFAULT_SERVER_IN_FLIGHT,
         });
         Some(self.groups.len() - 1)
     }
@@ -126,9 +127,10 @@ impl<'a> Upstreams<'a> {
             "sequential" => Policy::Sequential,
             _ => Policy::Fastest,
         };
+        let in_flight = usize::try_from(said.in_flight).unwrap_or(usize::MAX);
         let name = name.map_or_else(String::new, |at| at.value.clone());
         self.by_name.entry(name.clone()).or_insert(self.groups.len());
-        self.groups.push(Upstream { name, servers, policy, trust_ad: said.trust_ad, tls });
+        self.groups.push(Upstream { name, servers, policy, trust_ad: said.trust_ad, tls, in_flight });
         self.named_at.push(said.name.as_ref().map_or(said.span.start, |at| at.span.start));
         self.used.push(false);
     }

@@ -159,7 +159,17 @@ fn forward(said: &file::Zone, upstreams: &mut Upstreams<'_>, report: &mut Report
         ServeStale { max_age: said.serve_stale.max_age, after: said.serve_stale.after, ttl: said.serve_stale.ttl };
     let max_labels = said.max_labels.as_ref().and_then(|at| usize::try_from(at.value).ok());
     let nxdomain_cut = said.nxdomain_cut.value;
-    said.forwards.then_some(Forward { groups, next_on, ttl, except: Vec::new(), nxdomain_cut, max_labels, stale })
+    let in_flight = usize::try_from(said.in_flight.value).unwrap_or(usize::MAX);
+    said.forwards.then_some(Forward {
+        groups,
+        in_flight,
+        next_on,
+        ttl,
+        except: Vec::new(),
+        nxdomain_cut,
+        max_labels,
+        stale,
+    })
 }
 
 fn next_on(said: &[At<String>], report: &mut Report<'_>) -> NextOn {
@@ -194,6 +204,7 @@ fn warn_of_keys_without_effect(said: &file::Zone, report: &mut Report<'_>) {
     }
     for (path, offset) in [
         (keys::NEXT_ON.path(), next_on),
+        (keys::ZONE_IN_FLIGHT.path(), given(said.in_flight.given, said.in_flight.span.start)),
         (keys::OTHER_TYPES.path(), given(said.other_types.given, said.other_types.span.start)),
         (keys::MIN_TTL.path(), given(said.min_ttl.given, said.min_ttl.span.start)),
         (keys::MAX_TTL_KEY.path(), given(said.max_ttl.given, said.max_ttl.span.start)),

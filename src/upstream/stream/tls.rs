@@ -57,6 +57,11 @@ impl Tls {
         Some(Failure::Tls(cause.into()))
     }
 
+    /// Whether the log says that it is not trusted.
+    pub(in crate::upstream) fn is_complained_of(&self) -> bool {
+        self.complaint.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
     /// It has answered.
     pub(super) fn works(&self, server: SocketAddr) {
         let mut complaint = self.complaint.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,0 +1,135 @@
+use std::sync::mpsc::channel;
+
+use super::*;
+use crate::dns::stored_answer::{AnswerBuilder, Owner, Section};
+use crate::dns::{Rcode, RecordType};
+
+/// Tells when it is dropped.
+struct Told(std::sync::mpsc::Sender<()>);
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        let _ = self.0.send(());
+    }
+}
+
+fn put(store: &Store, key: &[u8], lifetime: u64) {
+    put_answer(store, key, lifetime, denial());
+}
+
+fn put_answer(store: &Store, key: &[u8], lifetime: u64, answer: StoredAnswer) {
+    let (sender, receiver) = channel();
+    store.put(key.into(), cached(answer, lifetime), Box::new(Told(sender)));
+    receiver.recv_timeout(Duration::from_secs(10)).unwrap();
+}
+
+/// Puts many, and waits for the last.
+fn put_all(store: &Store, entries: impl IntoIterator<Item = (String, StoredAnswer)>) {
+    let (sender, receiver) = channel();
+    for (key, answer) in entries {
+        store.put(key.as_bytes().into(), cached(answer, 1000), Box::new(Told(sender.clone())));
+    }
+    drop(sender);
+    while receiver.recv_timeout(Duration::from_secs(10)).is_ok() {}
+}
+
+fn cached(answer: StoredAnswer, lifetime: u64) -> Cached {
+    Cached::new(Arc::new(answer), Moment::default(), Duration::from_secs(lifetime), Duration::ZERO)
+}
+
+fn denial() -> StoredAnswer {
+    StoredAnswer::bare(Rcode::NXDOMAIN, None)
+}
+
+#[test]
+fn an_entry_can_be_found_once_its_writer_is_told_and_holds_until_its_deadline() {
+    let (store, _) = Store::start(1 << 20, 20).unwrap();
+    put(&store, b"k", 10);
+    let at = |seconds| Moment::default() + Duration::from_secs(seconds);
+    let cached = store.get(b"k").unwrap();
+    assert!(cached.holds(at(9)) && !cached.holds(at(10)));
+    assert!(store.get(b"other").is_none());
+    let (sender, receiver) = channel();
+    store.remove(b"k"[..].into(), Box::new(Told(sender)));
+    receiver.recv_timeout(Duration::from_secs(10)).unwrap();
+    assert!(store.get(b"k").is_none());
+}
+
+#[test]
+fn an_entry_stays_at_least_as_long_as_it_is_to_and_an_eighth_longer_at_most() {
+    let lifetimes = Lifetimes::default();
+    let answer = Arc::new(StoredAnswer::bare(Rcode::NXDOMAIN, None));
+    let cached = Cached::new(answer, Moment::default(), Duration::from_secs(20), Duration::from_secs(80));
+    let stays: Vec<Duration> =
+        (0..1000u32).map(|n| lifetimes.of(&n.to_be_bytes()[..].into(), &cached).unwrap()).collect();
+    let (first, last) = (stays.iter().min().unwrap(), stays.iter().max().unwrap());
+    assert!(*first >= Duration::from_secs(100) && *first < Duration::from_secs(101), "{first:?}");
+    assert!(*last <= Duration::from_secs(110) && *last > Duration::from_secs(109), "{last:?}");
+}
+
+#[test]
+fn the_queue_is_bounded_and_what_does_not_fit_is_let_go_and_counted() {
+    /// Holds the thread that drops it.
+    struct Hold(std::sync::mpsc::Receiver<()>);
+    impl Drop for Hold {
+        fn drop(&mut self) {
+            let _ = self.0.recv();
+        }
+    }
+    let (store, _) = Store::start(1 << 20, 20).unwrap();
+    let (release, held) = channel();
+    store.remove(b"k"[..].into(), Box::new(Hold(held)));
+    (1..QUEUE).for_each(|_| store.remove(b"k"[..].into(), Box::new(())));
+    let queue = &store.counts().queue;
+    assert_eq!((queue.taken(), queue.overflows()), (QUEUE as u64, 0));
+    let (sender, receiver) = channel();
+    store.remove(b"k"[..].into(), Box::new(Told(sender)));
+    assert!(receiver.try_recv().is_ok());
+    assert_eq!(queue.overflows(), 1);
+    drop(release);
+}
+
+fn address() -> StoredAnswer {
+    let mut builder = AnswerBuilder::new(Rcode::NOERROR);
+    builder.push(Section::Answer, Owner::Question, RecordType::A, 300, &[10, 0, 0, 1]).unwrap();
+    builder.finish(Some(Moment::default()))
+}
+
+#[test]
+fn bytes_are_bounded() {
+    let (store, _) = Store::start(100_000, 20).unwrap();
+    put_all(&store, (0..2000).map(|number| (format!("denial {number}"), denial())));
+    put_all(&store, (0..2000).map(|number| (format!("data {number}"), address())));
+    let (entries, bytes) = store.size();
+    assert!(bytes <= 100_000 && entries < 180, "{entries} entries, {bytes} bytes");
+}
+
+#[test]
+fn a_flood_of_denials_pushes_out_no_data_and_keeps_to_its_share() {
+    let (store, _) = Store::start(100_000, 20).unwrap();
+    put_all(&store, (0..100).map(|number| (format!("data {number}"), address())));
+    put_all(&store, (0..5000).map(|number| (format!("denial {number}"), denial())));
+    let kept = (0..100).filter(|number| store.get(format!("data {number}").as_bytes()).is_some());
+    assert_eq!(kept.count(), 100);
+    let denials = store.parts.denials.weighted_size();
+    assert!((15_000..=20_000).contains(&denials), "{denials} bytes");
+}
+
+#[test]
+fn an_answer_replaces_a_denial_and_the_other_way_round() {
+    let (store, _) = Store::start(1 << 20, 20).unwrap();
+    let is_denial = || store.get(b"k").unwrap().answer.is_denial();
+    for _ in 0..2 {
+        put(&store, b"k", 10);
+        assert!(is_denial());
+        put_answer(&store, b"k", 10, address());
+        assert!(!is_denial());
+    }
+}
+
+#[test]
+fn the_thread_ends_with_the_store() {
+    let (store, thread) = Store::start(1 << 20, 20).unwrap();
+    drop(store);
+    thread.join().unwrap();
+}
