@@ -188,7 +188,7 @@ LOG_LEVEL: Log "level", Word { words: &["error", "warn", "info", "debug"] }, Tom
 UPSTREAM_NAME: Upstream "name", Text("a word"), Required,
     "What zones call it in `forward`, and its label in metrics.";
 SERVERS: Upstream "servers", Texts("servers"), Required,
-    "Servers that know the same: `IP`, `IP:port`, `[v6]:port`, with `udp://` (TCP when truncated) or `tcp://` in front; `tls://IP[:853]#name` for DNS over TLS, where the certificate must be for `name`, or without it for the address; or `resolv-conf:/path` for the nameservers of a file.";
+    "Servers that know the same: `IP`, `IP:port`, `[v6]:port`, with `udp://` (TCP when truncated) or `tcp://` in front; `tls://IP[:853]#name` for DNS over TLS, `https://IP[:443][/dns-query]#name` for DNS over HTTPS, `quic://IP[:853]#name` for DNS over QUIC, where the certificate must be for `name`, or without it for the address; or `resolv-conf:/path` for the nameservers of a file.";
 POLICY: Upstream "policy", Word { words: &["fastest", "sequential", "round-robin", "random"] }, Toml(r#""fastest""#),
     "The order in which servers are asked: the one that answers fastest first, as written, each question starting one further, or by chance.";
 TRUST_AD: Upstream "trust-ad", Flag, Described("servers on loopback and over TLS are believed"),

@@ -24,6 +24,7 @@ use std::time::Duration;
 
 use regex::bytes::Regex;
 use rustls::ClientConfig;
+use rustls::client::WebPkiServerVerifier;
 use rustls::pki_types::ServerName;
 
 use crate::dns::{Name, Rcode, Record, RecordType, TtlRules};
@@ -141,7 +142,10 @@ pub struct Upstream {
 /// Whose word is taken for who a server over TLS is, and who we say we are.
 #[derive(Clone, Debug)]
 pub struct Credentials {
+    /// Without a protocol that it would speak.
     pub client: Arc<ClientConfig>,
+    /// The one that `client` has, to be asked for its reasons.
+    pub verifier: Arc<WebPkiServerVerifier>,
     /// Differs whenever the certificates do.
     pub fingerprint: u64,
 }
@@ -161,8 +165,19 @@ pub enum Transport {
     Udp,
     /// TCP only.
     Tcp,
-    /// TLS over TCP (RFC 7858), to whoever proves to be this: a name, or the server's address.
-    Tls(ServerName<'static>),
+    /// TLS, to whoever proves to be this: a name, or the server's address.
+    Tls { name: ServerName<'static>, over: Over },
+}
+
+/// What TLS stands over, or under.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Over {
+    /// DNS over TLS (RFC 7858).
+    Tcp,
+    /// DNS over HTTPS (RFC 8484), by POST to this path, which begins with a slash.
+    Https { path: String },
+    /// DNS over QUIC (RFC 9250).
+    Quic,
 }
 
 /// The order in which an upstream's servers are asked.

@@ -136,7 +136,9 @@ fn transport_to(said: &config::Transport, upstream: &config::Upstream) -> Option
     Some(match said {
         config::Transport::Udp => Transport::Udp,
         config::Transport::Tcp => Transport::Tcp,
-        config::Transport::Tls(name) => Transport::Tls(Arc::new(Tls::new(name.clone(), upstream.tls.clone()?))),
+        config::Transport::Tls { name, over } => {
+            Transport::Tls(Arc::new(Tls::new(name.clone(), over.clone(), upstream.tls.clone()?)))
+        }
     })
 }
 

@@ -35,7 +35,7 @@ pub enum Transport {
     Udp,
     /// TCP only.
     Tcp,
-    /// TLS over TCP.
+    /// TLS over TCP, HTTPS or QUIC.
     Tls(Arc<Tls>),
 }
 
@@ -76,6 +76,8 @@ pub enum ExchangeError {
     Network(std::io::Error),
     /// The server is not who it must be, or will not talk with us: a sentence without its subject.
     Tls(String),
+    /// The server says something that is no reply: a sentence without its subject.
+    NoReply(String),
     /// The connection ended before a reply.
     Closed,
 }
@@ -84,7 +86,7 @@ impl fmt::Display for ExchangeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Network(error) => write!(f, "{error}"),
-            Self::Tls(cause) => f.write_str(cause),
+            Self::Tls(cause) | Self::NoReply(cause) => f.write_str(cause),
             Self::Closed => f.write_str("the connection was closed before the reply"),
         }
     }

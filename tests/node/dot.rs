@@ -18,14 +18,14 @@ use super::tls_server::TlsServer;
 const NETWORK_ERROR: u16 = 23;
 const ZONE: (&str, &str) = ("b.example", "www A 192.0.2.7\n");
 
-fn sections(servers: &[String], ca: &Path, more: &str) -> String {
+pub(crate) fn sections(servers: &[String], ca: &Path, more: &str) -> String {
     let ca = ca.display();
     format!(
         "[[upstream]]\nname = \"b\"\nservers = {servers:?}\nca = \"{ca}\"\n{more}\n[[zone]]\nname = \".\"\nforward = [\"b\"]"
     )
 }
 
-fn zerohop(server: String, ca: &Authority, more: &str) -> Zerohop {
+pub(crate) fn zerohop(server: String, ca: &Authority, more: &str) -> Zerohop {
     Zerohop::start(&sections(&[server], &ca.file(), more))
 }
 
@@ -38,7 +38,7 @@ fn extended_error(reply: &Reply) -> Option<u16> {
 }
 
 /// It is asked, refused, told so to the client, and said once in the log.
-fn is_refused(zerohop: &Zerohop, parts: &[&str]) {
+pub(crate) fn is_refused(zerohop: &Zerohop, parts: &[&str]) {
     // Two: with three that wait in vain the server would be set aside, which is another answer.
     for name in ["www.b.example.", "www2.b.example."] {
         let reply = Ask::new(name, A).edns(1232).udp(zerohop.address);

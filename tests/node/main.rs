@@ -10,6 +10,8 @@
 //! | [`process`] | programs: found, started, killed |
 //! | [`harness`] | zerohop: started, scraped, signalled, its log |
 //! | [`peers`] | nsd, unbound, PowerDNS and dnsmasq with generated configurations |
+//! | [`python`] | Python with a package of PyPI |
+//! | [`doq_server`] | an upstream over QUIC, by aioquic from PyPI |
 //! | [`polardns_server`] | PolarDNS, which lies as it is told, from PyPI |
 //! | [`recorder`] | an upstream that notes every packet and answers by script |
 //! | [`certificates`] | authorities and certificates, made for a test |
@@ -24,6 +26,9 @@ mod certificates;
 mod client;
 mod clients;
 mod clusters;
+mod doh;
+mod doq;
+mod doq_server;
 mod dot;
 mod edns;
 mod every_type;
@@ -38,6 +43,7 @@ mod peers;
 mod polardns;
 mod polardns_server;
 mod process;
+mod python;
 mod recorder;
 mod reload;
 mod rfc8906;

@@ -44,7 +44,7 @@ const CASES: &[(&str, &str)] = &[
     ),
     (
         "upstream-servers",
-        "[[upstream]]\nname = 'a'\nservers = ['https://10.0.0.1', 'sctp://10.0.0.1', 'tls://10.0.0.1#a b', 'dns.example:53', 'resolv-conf:', '0.0.0.0', '1.2.3.4.5', '10.0.0.1', '10.0.0.1:53']\n[[zone]]\nname = '.'\nforward = ['a']\n",
+        "[[upstream]]\nname = 'a'\nservers = ['https://10.0.0.1/{?dns}', 'sctp://10.0.0.1', 'tls://10.0.0.1#a b', 'quic://10.0.0.1/q', 'https://10.0.0.1#a b', 'dns.example:53', 'resolv-conf:', '0.0.0.0', '1.2.3.4.5', '10.0.0.1', '10.0.0.1:53']\n[[zone]]\nname = '.'\nforward = ['a']\n",
     ),
     (
         "upstream-tls-files",
@@ -53,6 +53,10 @@ const CASES: &[(&str, &str)] = &[
     (
         "upstream-tls-files-without-effect",
         "[[upstream]]\nname = 'a'\nservers = ['tcp://10.0.0.1']\nca = 'ca.pem'\ncertificate = 'node.pem'\nkey = 'node.key'\n[[zone]]\nname = '.'\nforward = ['a']\n",
+    ),
+    (
+        "upstream-tls-system",
+        "[[upstream]]\nname = 'a'\nservers = ['https://10.0.0.1']\n[[zone]]\nname = '.'\nforward = ['a', 'quic://10.0.0.2']\n",
     ),
     ("upstream-empty", "[[upstream]]\nname = 'a'\nservers = []\n[[zone]]\nname = '.'\nforward = ['a']\n"),
     (

@@ -179,5 +179,5 @@ impl<'a> Upstreams<'a> {
 }
 
 fn is_over_tls(server: &UpstreamServer) -> bool {
-    matches!(server, UpstreamServer::Address { transport: Transport::Tls(_), .. })
+    matches!(server, UpstreamServer::Address { transport: Transport::Tls { .. }, .. })
 }
