@@ -132,6 +132,8 @@ pub struct Upstream {
     pub name: String,
     /// Never empty.
     pub servers: Vec<UpstreamServer>,
+    /// Who is asked for the addresses of hosts; never empty where there are any.
+    pub bootstrap: Vec<SocketAddr>,
     pub policy: Policy,
     /// Whether its AD bit is believed; `None`: where the path to the server is safe (loopback, TLS).
     pub trust_ad: Option<bool>,
@@ -155,6 +157,8 @@ pub struct Credentials {
 pub enum UpstreamServer {
     /// One server.
     Address { transport: Transport, address: SocketAddr },
+    /// The servers at the addresses of a host, for which the upstream's `bootstrap` is asked.
+    Host { transport: Transport, host: Name, port: u16 },
     /// The `nameserver` lines of a file in resolv.conf(5) format.
     ResolvConf(PathBuf),
 }

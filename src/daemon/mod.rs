@@ -1,6 +1,7 @@
 //! The only room that knows every room: builds them, listens to signals, reloads, and drains.
 
 pub mod build;
+mod hosts;
 mod log;
 pub mod nameservers;
 
@@ -25,6 +26,7 @@ use crate::metrics::Registry;
 use crate::upstream;
 use crate::zone::Unfit;
 
+use hosts::Hosts;
 use nameservers::Nameservers;
 
 /// What part of the cache's bytes the workers' fronts may hold in all.
@@ -79,7 +81,11 @@ pub fn run(source: Source, loaded: Loaded) -> Result<(), StartError> {
 
 struct Daemon {
     source: Source,
+    /// As it started.
     config: Config,
+    /// What it goes by since the last reload, if there was one.
+    reloaded: Option<Config>,
+    nameservers: Nameservers,
     registry: Arc<Registry>,
     tables: Arc<ArcSwap<Tables>>,
     admin: Rc<Admin>,
@@ -137,7 +143,7 @@ impl Daemon {
             max_connections: server.tcp_connections,
         });
         say_hello(&source, &config, &tables.load());
-        Ok(Self { source, config, registry, tables, admin, workers, stop })
+        Ok(Self { source, config, reloaded: None, nameservers, registry, tables, admin, workers, stop })
     }
 
     async fn serve(mut self) -> Result<(), StartError> {
@@ -151,6 +157,8 @@ impl Daemon {
         let back = move || shared.failures.clear();
         let exchange = Rc::new(upstream::Sockets::new(self.admin.clock));
         tokio::task::spawn_local(upstream::probe(Rc::clone(&exchange) as Rc<_>, self.admin.clock, servers, back));
+        let mut hosts = Hosts::new(Rc::clone(&exchange) as Rc<_>, self.admin.clock);
+        hosts.follow(&self.config);
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut hangup = signal(SignalKind::hangup())?;
@@ -159,7 +167,11 @@ impl Daemon {
                 Some(()) = received(&mut terminate) => break "SIGTERM",
                 Some(()) = received(&mut interrupt) => break "SIGINT",
                 Some(()) = received(&mut hangup) => {
-                    self.reload();
+                    self.reload(&mut hosts);
+                    exchange.keep_only(self.tables.load().servers());
+                }
+                () = hosts.moved() => {
+                    self.readdress(&hosts);
                     exchange.keep_only(self.tables.load().servers());
                 }
             }
@@ -174,7 +186,7 @@ impl Daemon {
     }
 
     /// Reads everything again and swaps the tables, or leaves all as it is when there is any fault.
-    fn reload(&mut self) {
+    fn reload(&mut self, hosts: &mut Hosts) {
         let control = &self.registry.control;
         let loaded = match load(&self.source) {
             Ok(loaded) => loaded,
@@ -190,7 +202,8 @@ impl Daemon {
         }
         let (generation, ready) = (self.tables.load().generation + 1, self.admin.ready.clone());
         // A restart takes over new listen addresses; until then those of the start are ours.
-        let nameservers = Nameservers::read(&loaded.config, &self.config.server.listen);
+        let mut nameservers = Nameservers::read(&loaded.config, &self.config.server.listen);
+        nameservers.locate(hosts.addresses(), &self.config.server.listen);
         if !nameservers.problems.is_empty() {
             for problem in &nameservers.problems {
                 tracing::error!("{problem}");
@@ -208,9 +221,28 @@ impl Daemon {
         for key in build::needs_restart(&self.config, &loaded.config) {
             tracing::warn!(key, "changed, and takes effect at the next start only");
         }
+        hosts.follow(&loaded.config);
+        self.nameservers = nameservers;
         control.reloads_good.increment(1);
         control.config_current.set(1.0);
         tracing::info!(generation, zones = loaded.config.configured_zones().count(), "configuration reloaded");
+        self.reloaded = Some(loaded.config);
+    }
+
+    /// Swaps in tables whose servers are where their hosts are by now.
+    fn readdress(&mut self, hosts: &Hosts) {
+        self.nameservers.locate(hosts.addresses(), &self.config.server.listen);
+        let config = self.reloaded.as_ref().unwrap_or(&self.config);
+        let tables = self.tables.load();
+        let (generation, ready) = (tables.generation + 1, self.admin.ready.clone());
+        match build::tables(config, &self.nameservers, Some(&tables), generation, &self.registry, ready) {
+            Ok(tables) => {
+                self.tables.store(Arc::new(tables));
+                // What failed while they were elsewhere may be asked again.
+                self.admin.shared.failures.clear();
+            }
+            Err(error) => tracing::error!("{error}"),
+        }
     }
 
     fn keep_previous(&self, faults: usize) {

@@ -29,7 +29,7 @@ pub(crate) fn zerohop(server: String, ca: &Authority, more: &str) -> Zerohop {
     Zerohop::start(&sections(&[server], &ca.file(), more))
 }
 
-fn extended_error(reply: &Reply) -> Option<u16> {
+pub(crate) fn extended_error(reply: &Reply) -> Option<u16> {
     let edns = reply.message.edns.as_ref()?;
     edns.options().as_ref().iter().find_map(|(_, option)| match option {
         EdnsOption::Unknown(15, data) => Some(u16::from_be_bytes([data[0], data[1]])),

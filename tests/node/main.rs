@@ -34,6 +34,7 @@ mod edns;
 mod every_type;
 mod flood;
 mod harness;
+mod hosts;
 mod lifecycle;
 mod loss;
 mod metrics;

@@ -12,6 +12,7 @@ mod edns;
 mod failover;
 mod groups;
 mod hostile;
+mod hosts;
 mod outages;
 mod prefetch;
 mod relief;
