@@ -7,6 +7,7 @@ use super::client::ask;
 use super::doq_server::DoqServer;
 use super::dot::{is_refused, sections, zerohop};
 use super::harness::Zerohop;
+use super::recorder::Recorder;
 use super::wait::until;
 
 /// Seconds; longer than any test takes.
@@ -35,6 +36,7 @@ fn questions_share_a_connection_and_are_padded() {
         resolves(&zerohop, &format!("n{number}.example."));
     }
     assert_eq!((server.count("connected doq"), server.count("query 128 id 0 whole")), (1, 50));
+    assert_eq!(server.count("stopped"), 0, "whatever was answered is not called off");
     let labels = [("server", spelled(&server))];
     let labels = labels.each_ref().map(|(key, value)| (*key, value.as_str()));
     assert_eq!(zerohop.metrics().sum("zerohop_upstream_queries_total", &labels), 50);
@@ -111,4 +113,18 @@ fn an_unknown_authority_is_refused_until_its_file_is_named() {
     std::fs::copy(authority.file(), stranger.file()).unwrap();
     zerohop.reload(&sections(&[spelled(&server)], &stranger.file(), ""));
     resolves(&zerohop, "www4.b.example.");
+}
+
+#[test]
+fn a_question_that_nobody_waits_for_any_more_is_called_off() {
+    let authority = Authority::new();
+    let Some(server) = server(&authority, LONG, FOREVER) else { return };
+    let other = Recorder::answering([192, 0, 2, 2]);
+    let servers = [spelled(&server), other.address.to_string()];
+    let zerohop = Zerohop::start(&sections(&servers, &authority.file(), "policy = \"sequential\""));
+    assert_eq!(ask(zerohop.address, "silent.example.", A).data(A), ["192.0.2.2"]);
+    // Where that took long, the connection is given up with it.
+    let told = || server.count("stopped") + server.count("ended") > 0;
+    until("a question that is called off", || told().then_some(()));
+    assert_eq!(server.count("stopped 0"), 0, "it was not answered");
 }

@@ -1,4 +1,4 @@
-"""A server of DNS over QUIC (RFC 9250) that gives every name one address.
+"""A server of DNS over QUIC (RFC 9250) that gives every name one address, and none to "silent".
 
 What it sees goes to standard output, a line each. Arguments: address, port, certificate, key, the
 idle time-out in seconds, and after how many replies it closes a connection.
@@ -9,7 +9,7 @@ import sys
 
 from aioquic.asyncio import QuicConnectionProtocol, serve
 from aioquic.quic.configuration import QuicConfiguration
-from aioquic.quic.events import ConnectionTerminated, HandshakeCompleted, StreamDataReceived, StopSendingReceived
+from aioquic.quic.events import ConnectionTerminated, HandshakeCompleted, StopSendingReceived, StreamDataReceived
 
 ip, port, certificate, key, idle, lifetime = sys.argv[1:]
 
@@ -47,6 +47,8 @@ class Server(QuicConnectionProtocol):
         query = data[2:]
         whole = int.from_bytes(data[:2], "big") == len(query)
         say("query", len(query), "id", int.from_bytes(query[:2], "big"), "whole" if whole else "cut")
+        if query[13:].startswith(b"silent"):
+            return
         self.replies += 1
         if self.replies > int(lifetime):
             # With the question on it.

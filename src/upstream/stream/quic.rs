@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use futures_util::FutureExt;
 use quinn::crypto::rustls::QuicClientConfig;
 use quinn::{
     ClientConfig, ConnectionError, Endpoint, EndpointConfig, RecvStream, TokioRuntime, TransportConfig, VarInt,
@@ -114,20 +115,26 @@ async fn exchange(connection: quinn::Connection, query: Vec<u8>) -> Option<Vec<u
     let message = [&length.to_be_bytes(), query.as_slice()].concat();
     sending.write_all(&message).await.ok()?;
     sending.finish().ok()?;
-    let mut receiving = Awaited(receiving);
+    let mut awaited = Awaited(Some(receiving));
+    let receiving = awaited.0.as_mut()?;
     let mut length = [0; 2];
-    receiving.0.read_exact(&mut length).await.ok()?;
+    receiving.read_exact(&mut length).await.ok()?;
     let mut reply = vec![0; usize::from(u16::from_be_bytes(length))];
-    receiving.0.read_exact(&mut reply).await.ok()?;
+    receiving.read_exact(&mut reply).await.ok()?;
+    // The end of the stream has mostly come as well; until it is read QUIC asks the server to stop.
+    let _ = receiving.read(&mut length).now_or_never();
+    awaited.0 = None;
     Some(reply)
 }
 
 /// A stream whose server is told when nobody waits for the reply any more (RFC 9250, section 4.3.1).
-struct Awaited(RecvStream);
+struct Awaited(Option<RecvStream>);
 
 impl Drop for Awaited {
     fn drop(&mut self) {
-        let _ = self.0.stop(REQUEST_CANCELLED);
+        if let Some(receiving) = &mut self.0 {
+            let _ = receiving.stop(REQUEST_CANCELLED);
+        }
     }
 }
 
