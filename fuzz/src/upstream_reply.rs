@@ -3,9 +3,12 @@
 //! Input: six octets that choose question, zone and TTL rules, then a reply as [`wire::reply`]
 //! takes it.
 
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
 use hickory_proto::op::Message;
 use hickory_proto::rr::{RData, Record as HickoryRecord};
-use zerohop::dns::kept::{Verdict, keep};
+use zerohop::dns::kept::{Verdict, addresses, keep};
 use zerohop::dns::query::write_upstream_query;
 use zerohop::dns::response::{Terms, write_answer};
 use zerohop::dns::{Moment, Name, Query, Question, RecordType, TtlRules};
@@ -35,6 +38,7 @@ pub fn check(data: &[u8]) {
     let reply = wire::reply(&question, from);
 
     let now = Moment::ORIGIN;
+    let _ = addresses(&question, &reply);
     let kept = keep(&question, &reply, choice[2] & 4 != 0, &zone, rules, now);
     let theirs = Message::from_vec(&reply);
     let Ok(kept) = kept else {
@@ -69,6 +73,16 @@ pub fn check(data: &[u8]) {
             assert!(ours.section(2).all(|record| record.ttl <= longest) && kept.lifetime <= Some(longest));
         }
         Verdict::Incomplete | Verdict::Lame | Verdict::Failure(_) => assert_eq!(kept.lifetime, None),
+    }
+    if kept.verdict == Verdict::Data && matches!(rtype, RecordType::A | RecordType::AAAA) {
+        let (found, _) = addresses(&question, &reply).expect("what is kept has them");
+        let octets = |address: &IpAddr| match address {
+            IpAddr::V4(v4) => v4.octets().to_vec(),
+            IpAddr::V6(v6) => v6.octets().to_vec(),
+        };
+        let found: BTreeSet<Vec<u8>> = found.iter().map(octets).collect();
+        let data = ours.section(1).filter(|record| record.rtype == rtype.code());
+        assert_eq!(found, data.map(|record| record.rdata.to_vec()).collect());
     }
     for record in ours.section(3) {
         assert!(matches!(record.rtype, 1 | 28) && record.owner.to_ascii_lowercase().ends_with(zone.wire()));

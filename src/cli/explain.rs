@@ -8,7 +8,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::check::CONFIG_FAULT;
-use crate::config::{self, Config, NextOn, Source};
+use crate::config::{self, Config, NextOn, Source, UpstreamServer};
 use crate::daemon::build::{secret_name, tables};
 use crate::daemon::nameservers::Nameservers;
 use crate::dns::answer_text::describe;
@@ -169,7 +169,8 @@ impl Explanation {
                 (Step::owned(&question, zone, source, config), Some(said), None)
             }
             End::Elsewhere { question, zone } => {
-                let forward = tables.forwarding.get(zone).and_then(Option::as_deref).map(Forwarding::of);
+                let forward =
+                    tables.forwarding.get(zone).and_then(Option::as_deref).map(|plan| Forwarding::of(plan, config));
                 let because = "no record, wildcard or pattern of the zone is of this name".to_owned();
                 let step = Step::new(&question, Some((zone, config)), "forward", because);
                 (step.excepted(&question, config), None, forward)
@@ -287,10 +288,13 @@ impl Answer {
 }
 
 impl Forwarding {
-    fn of(plan: &Plan) -> Self {
-        let group = |group: &Arc<upstream::Group>| Group {
-            upstream: group.name.clone(),
-            servers: group.servers.iter().map(ToString::to_string).collect(),
+    fn of(plan: &Plan, config: &Config) -> Self {
+        let group = |group: &Arc<upstream::Group>| {
+            // Where hosts are only a running daemon knows.
+            let configured = config.upstreams.iter().filter(|upstream| upstream.name == group.name);
+            let hosts = configured.flat_map(|upstream| &upstream.servers).filter_map(UpstreamServer::spelled_host);
+            let servers = group.servers.iter().map(ToString::to_string).chain(hosts).collect();
+            Group { upstream: group.name.clone(), servers }
         };
         Self {
             groups: plan.groups.iter().map(group).collect(),

@@ -3,10 +3,12 @@
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
+use hyper::http::uri::PathAndQuery;
 use rustls::pki_types::{DnsName, ServerName};
 
 use super::fault::Message;
-use super::{Prefix, Transport, UpstreamServer};
+use super::{Over, Prefix, Transport, UpstreamServer};
+use crate::dns::Name;
 
 /// Where DNS is spoken unless a port is said (RFC 1035, section 4.2).
 pub(super) const DNS_PORT: u16 = 53;
@@ -16,8 +18,10 @@ pub(super) const TLS_PORT: u16 = 853;
 /// What goes before the path of a resolv.conf(5) file.
 const RESOLV_CONF: &str = "resolv-conf:";
 
-/// Schemes that the design has and this version has not.
-const LATER_SCHEMES: &[&str] = &["https", "quic", "h3"];
+/// Where HTTPS is (RFC 9110, section 4.2.2).
+const HTTPS_PORT: u16 = 443;
+/// The path that most servers have, and that RFC 8484 has in its examples.
+const HTTPS_PATH: &str = "/dns-query";
 
 /// Reads `IP`, `IP:port` or `[v6]:port`. Without a port it is `port`; with none to fall back on,
 /// a port must be said.
@@ -95,43 +99,110 @@ pub(super) fn server(text: &str, directory: &Path) -> Result<UpstreamServer, Mes
         None => (Transport::Udp, text),
         Some(("udp", address)) => (Transport::Udp, address),
         Some(("tcp", address)) => (Transport::Tcp, address),
-        Some(("tls", rest)) => return tls(rest),
-        Some((scheme, _)) if LATER_SCHEMES.contains(&scheme) => {
-            let problem = format!("`{scheme}://` is not available in this version of zerohop");
-            return Err(Message::new(problem, "name a server that answers over UDP, TCP or TLS"));
-        }
+        Some(("tls", rest)) => return encrypted(rest, "tls", Over::Tcp, TLS_PORT),
+        Some(("quic", rest)) => return encrypted(rest, "quic", Over::Quic, TLS_PORT),
+        Some(("https", rest)) => return https(rest),
         Some((scheme, _)) => {
             let problem = format!("`{scheme}://` is no way to ask a server");
-            return Err(Message::new(problem, r#"write "udp://…", "tcp://…", "tls://…" or the address alone"#));
+            return Err(Message::new(
+                problem,
+                r#"write "udp://…", "tcp://…", "tls://…", "https://…", "quic://…" or the address alone"#,
+            ));
         }
     };
-    Ok(UpstreamServer::Address { transport, address: server_address(address, DNS_PORT)? })
+    Ok(at(transport, place(address, DNS_PORT)?))
 }
 
-/// Reads `IP[:port][#name]`. Without a name the address is what the server has to prove.
-fn tls(text: &str) -> Result<UpstreamServer, Message> {
+/// Where a server is.
+enum Place {
+    Address(SocketAddr),
+    Host(Name, u16),
+}
+
+fn at(transport: Transport, place: Place) -> UpstreamServer {
+    match place {
+        Place::Address(address) => UpstreamServer::Address { transport, address },
+        Place::Host(host, port) => UpstreamServer::Host { transport, host, port },
+    }
+}
+
+impl UpstreamServer {
+    /// A server that is known by the name of its host, as the configuration spells it.
+    pub fn spelled_host(&self) -> Option<String> {
+        let Self::Host { transport, host, port } = self else { return None };
+        let host = host.to_string();
+        let host = host.trim_end_matches('.');
+        Some(match transport {
+            Transport::Udp => format!("{host}:{port}"),
+            Transport::Tcp => format!("tcp://{host}:{port}"),
+            Transport::Tls { name, over } => {
+                let name = name.to_str();
+                let behind = if name == host { String::new() } else { format!("#{name}") };
+                match over {
+                    Over::Tcp => format!("tls://{host}:{port}{behind}"),
+                    Over::Https { path } => format!("https://{host}:{port}{path}{behind}"),
+                    Over::Quic => format!("quic://{host}:{port}{behind}"),
+                }
+            }
+        })
+    }
+}
+
+/// Reads `HOST[:port][/path][#name]`, HOST being an address or a name.
+fn https(text: &str) -> Result<UpstreamServer, Message> {
+    let (place, name) = text.split_once('#').map_or((text, None), |(place, name)| (place, Some(name)));
+    let at = place.find('/').unwrap_or(place.len());
+    let (address, path) = place.split_at(at);
+    let path = if path.is_empty() { HTTPS_PATH } else { path };
+    // A template (RFC 8484, section 4.1.1) is for GET; a query is POSTed to the path as it stands.
+    if path.contains(['{', '}']) || PathAndQuery::try_from(path).is_err() {
+        let problem = format!("{path:?} is no path that a question can be sent to");
+        return Err(Message::new(problem, format!("write it without template, as {HTTPS_PATH:?}")));
+    }
+    let over = Over::Https { path: path.to_owned() };
+    let rest = name.map_or_else(|| address.to_owned(), |name| format!("{address}#{name}"));
+    encrypted(&rest, "https", over, HTTPS_PORT)
+}
+
+/// Reads `HOST[:port][#name]`. Without a name behind it HOST is what the server has to prove.
+fn encrypted(text: &str, scheme: &str, over: Over, port: u16) -> Result<UpstreamServer, Message> {
     let (address, name) = text.split_once('#').map_or((text, None), |(address, name)| (address, Some(name)));
-    let address = server_address(address, TLS_PORT)?;
-    let name = match name {
-        None => ServerName::from(address.ip()),
-        Some(name) => {
-            let invalid = |_| {
-                let problem = format!("{name:?} is no name that a certificate can have");
-                Message::new(problem, format!("write the server's name, as \"tls://{}#dns.example\"", address.ip()))
-            };
-            let name = name.trim_end_matches('.').to_ascii_lowercase();
-            ServerName::DnsName(DnsName::try_from(name).map_err(invalid)?)
-        }
+    let place = place(address, port)?;
+    let name = match (name, &place) {
+        (None, Place::Address(address)) => ServerName::from(address.ip()),
+        (None, Place::Host(host, _)) => certified(&host.to_string(), &format!("{scheme}://{address}"))?,
+        (Some(name), _) => certified(name, &format!("{scheme}://{address}"))?,
     };
-    Ok(UpstreamServer::Address { transport: Transport::Tls(name), address })
+    Ok(at(Transport::Tls { name, over }, place))
+}
+
+/// A name that stands behind `server`, or in it.
+fn certified(name: &str, server: &str) -> Result<ServerName<'static>, Message> {
+    let plain = name.trim_end_matches('.').to_ascii_lowercase();
+    DnsName::try_from(plain).map(ServerName::DnsName).map_err(|_| {
+        let problem = format!("{name:?} is no name that a certificate can have");
+        Message::new(problem, format!("write the server's name, as {:?}", format!("{server}#dns.example")))
+    })
+}
+
+/// Reads where a server can be asked: an address, or a host name.
+fn place(text: &str, port: u16) -> Result<Place, Message> {
+    if !is_host_name(text) {
+        return server_address(text, port).map(Place::Address);
+    }
+    let (name, said) = text.split_once(':').map_or((text, None), |(name, port)| (name, Some(port)));
+    let port = said.map_or(Some(port), |port| port.parse().ok()).filter(|&port| port > 0);
+    let port = port.ok_or_else(|| {
+        Message::new(format!("{text:?} has no port behind its colon"), "write a port from 1 to 65535, or no colon")
+    })?;
+    let host = Name::from_text(name, &Name::root()).map_err(|error| {
+        Message::new(format!("{name:?} is no host name: {error}"), "write the server's name, or its IP address")
+    })?;
+    Ok(Place::Host(host, port))
 }
 
 /// Reads the address of a server that can be asked.
-fn server_address(text: &str, port: u16) -> Result<SocketAddr, Message> {
-    if is_host_name(text) {
-        let problem = format!("{text:?} is a host name, which is not available in this version of zerohop");
-        return Err(Message::new(problem, "write the server's IP address"));
-    }
+pub(super) fn server_address(text: &str, port: u16) -> Result<SocketAddr, Message> {
     let address = socket(text, Some(port))?;
     if address.ip().is_unspecified() || address.ip().is_multicast() {
         let problem = format!("no server can be asked at {}", address.ip());
@@ -223,16 +294,53 @@ mod tests {
         assert_eq!(read("udp://[fd00::1]:54"), at(Transport::Udp, "[fd00::1]:54"));
         assert_eq!(read("tcp://fd00::1"), at(Transport::Tcp, "[fd00::1]:53"));
         assert_eq!(read("resolv-conf:up.conf"), Some(UpstreamServer::ResolvConf("/etc/zerohop/up.conf".into())));
-        let tls = |name: &str| Transport::Tls(ServerName::try_from(name.to_owned()).unwrap());
-        assert_eq!(read("tls://10.0.0.1"), at(tls("10.0.0.1"), "10.0.0.1:853"));
-        assert_eq!(read("tls://[fd00::1]:8853#DNS.b.example."), at(tls("dns.b.example"), "[fd00::1]:8853"));
-        for wrong in
-            ["https://10.0.0.1", "sctp://10.0.0.1", "dns.example:53", "0.0.0.0", "ff02::fb", "resolv-conf:", ""]
+        let tls = |name: &str, over| Transport::Tls { name: ServerName::try_from(name.to_owned()).unwrap(), over };
+        let https = |path: &str| Over::Https { path: path.to_owned() };
+        for (text, name, over, address) in [
+            ("tls://10.0.0.1", "10.0.0.1", Over::Tcp, "10.0.0.1:853"),
+            ("tls://[fd00::1]:8853#DNS.b.example.", "dns.b.example", Over::Tcp, "[fd00::1]:8853"),
+            ("quic://10.0.0.1", "10.0.0.1", Over::Quic, "10.0.0.1:853"),
+            ("quic://fd00::1#b", "b", Over::Quic, "[fd00::1]:853"),
+            ("https://10.0.0.1", "10.0.0.1", https("/dns-query"), "10.0.0.1:443"),
+            ("https://[fd00::1]:8443/q?a=b#b", "b", https("/q?a=b"), "[fd00::1]:8443"),
+            ("https://10.0.0.1/#b", "b", https("/"), "10.0.0.1:443"),
+        ] {
+            assert_eq!(read(text), at(tls(name, over), address), "{text}");
+        }
+        let at_host = |transport, host: &str, port| {
+            Some(UpstreamServer::Host { transport, host: Name::from_text(host, &Name::root()).unwrap(), port })
+        };
+        assert_eq!(read("dns.example"), at_host(Transport::Udp, "dns.example", 53));
+        assert_eq!(read("tcp://DNS.example.:54"), at_host(Transport::Tcp, "dns.example", 54));
+        for (text, name, over, port) in [
+            ("tls://DNS.example.", "dns.example", Over::Tcp, 853),
+            ("quic://dns.example:8853#b", "b", Over::Quic, 8853),
+            ("https://dns.example", "dns.example", https("/dns-query"), 443),
+            ("https://dns.example/q#b", "b", https("/q"), 443),
+        ] {
+            assert_eq!(read(text), at_host(tls(name, over), "dns.example", port), "{text}");
+        }
+        for spelled in
+            ["dns.example:53", "tcp://dns.example:54", "quic://dns.example:853", "https://dns.example:443/q#b"]
         {
+            assert_eq!(read(spelled).unwrap().spelled_host().as_deref(), Some(spelled));
+        }
+        assert_eq!(read("10.0.0.1").unwrap().spelled_host(), None);
+        for wrong in ["h3://10.0.0.1", "sctp://10.0.0.1", "dns.example:0", "0.0.0.0", "ff02::fb", "resolv-conf:", ""] {
             assert_eq!(read(wrong), None, "{wrong}");
         }
-        for wrong in ["tls://10.0.0.1#", "tls://10.0.0.1#a b", "tls://10.0.0.1#10.0.0.1", "tls://dns.example", "tls://"]
-        {
+        for wrong in [
+            "tls://10.0.0.1#",
+            "tls://10.0.0.1#a b",
+            "tls://10.0.0.1#10.0.0.1",
+            "tls://dns.example:x",
+            "tls://",
+            "https://",
+            "https:///dns-query",
+            "https://10.0.0.1/{?dns}",
+            "https://10.0.0.1/a b",
+            "quic://10.0.0.1/a",
+        ] {
             assert_eq!(read(wrong), None, "{wrong}");
         }
     }

@@ -57,6 +57,7 @@ pub(super) struct Upstream {
     pub(super) span: Range<usize>,
     pub(super) name: Option<At<String>>,
     pub(super) servers: Option<Vec<At<String>>>,
+    pub(super) bootstrap: Option<Vec<At<String>>>,
     pub(super) policy: String,
     pub(super) trust_ad: Option<bool>,
     pub(super) ca: Option<At<String>>,
@@ -220,6 +221,7 @@ fn upstream(entries: &DeTable<'_>, span: Range<usize>, report: &mut Report<'_>) 
     Upstream {
         name: table.text(&keys::UPSTREAM_NAME, report),
         servers: table.texts(&keys::SERVERS, report),
+        bootstrap: table.texts(&keys::BOOTSTRAP, report),
         policy: word(&table, &keys::POLICY, report).value,
         trust_ad: table.flag(&keys::TRUST_AD, report).map(|at| at.value),
         ca: table.text(&keys::CA, report),

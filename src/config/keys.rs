@@ -201,7 +201,9 @@ LOG_LEVEL: Log "level", Word { words: &["error", "warn", "info", "debug"] }, Tom
 UPSTREAM_NAME: Upstream "name", Text("a word"), Required,
     "What zones call it in `forward`, and its label in metrics.";
 SERVERS: Upstream "servers", Texts("servers"), Required,
-    "Servers that know the same: `IP`, `IP:port`, `[v6]:port`, with `udp://` (TCP when truncated) or `tcp://` in front; `tls://IP[:853]#name` for DNS over TLS, where the certificate must be for `name`, or without it for the address; or `resolv-conf:/path` for the nameservers of a file.";
+    "Servers that know the same: `IP`, `IP:port`, `[v6]:port`, with `udp://` (TCP when truncated) or `tcp://` in front; `tls://IP[:853]#name` for DNS over TLS, `https://IP[:443][/dns-query]#name` for DNS over HTTPS, `quic://IP[:853]#name` for DNS over QUIC, where the certificate must be for `name`, or without it for the address. In place of an address a host name may stand, as `tls://dns.example`: `bootstrap` knows its addresses, and without `#name` the certificate must be for it. Or `resolv-conf:/path` for the nameservers of a file.";
+BOOTSTRAP: Upstream "bootstrap", Texts("IP addresses, with or without port"), Described("none: `servers` has no host names"),
+    "Servers that are asked, over UDP, for the addresses of the host names in `servers`: nobody else is, least of all zerohop itself.";
 POLICY: Upstream "policy", Word { words: &["fastest", "sequential", "round-robin", "random"] }, Toml(r#""fastest""#),
     "The order in which servers are asked: the one that answers fastest first, as written, each question starting one further, or by chance.";
 TRUST_AD: Upstream "trust-ad", Flag, Described("servers on loopback and over TLS are believed"),
@@ -275,7 +277,7 @@ pub(super) const LATER: &[(Section, &[&str])] = &[
     (Section::Admin, &["families", "control"]),
     (Section::Cache, &["persist"]),
     (Section::Log, &["queries", "dnstap", "sample-rate"]),
-    (Section::Upstream, &["source-port", "case-randomization", "bootstrap"]),
+    (Section::Upstream, &["source-port", "case-randomization"]),
     (Section::Zone, &[]),
     (Section::ServeStale, &[]),
     (Section::Match, &[]),

@@ -25,6 +25,7 @@ use std::time::Duration;
 
 use regex::bytes::Regex;
 use rustls::ClientConfig;
+use rustls::client::WebPkiServerVerifier;
 use rustls::pki_types::ServerName;
 use rustls::sign::CertifiedKey;
 
@@ -154,6 +155,8 @@ pub struct Upstream {
     pub name: String,
     /// Never empty.
     pub servers: Vec<UpstreamServer>,
+    /// Who is asked for the addresses of hosts; never empty where there are any.
+    pub bootstrap: Vec<SocketAddr>,
     pub policy: Policy,
     /// Whether its AD bit is believed; `None`: where the path to the server is safe (loopback, TLS).
     pub trust_ad: Option<bool>,
@@ -166,7 +169,10 @@ pub struct Upstream {
 /// Whose word is taken for who a server over TLS is, and who we say we are.
 #[derive(Clone, Debug)]
 pub struct Credentials {
+    /// Without a protocol that it would speak.
     pub client: Arc<ClientConfig>,
+    /// The one that `client` has, to be asked for its reasons.
+    pub verifier: Arc<WebPkiServerVerifier>,
     /// Differs whenever the certificates do.
     pub fingerprint: u64,
 }
@@ -176,6 +182,8 @@ pub struct Credentials {
 pub enum UpstreamServer {
     /// One server.
     Address { transport: Transport, address: SocketAddr },
+    /// The servers at the addresses of a host, for which the upstream's `bootstrap` is asked.
+    Host { transport: Transport, host: Name, port: u16 },
     /// The `nameserver` lines of a file in resolv.conf(5) format.
     ResolvConf(PathBuf),
 }
@@ -186,8 +194,19 @@ pub enum Transport {
     Udp,
     /// TCP only.
     Tcp,
-    /// TLS over TCP (RFC 7858), to whoever proves to be this: a name, or the server's address.
-    Tls(ServerName<'static>),
+    /// TLS, to whoever proves to be this: a name, or the server's address.
+    Tls { name: ServerName<'static>, over: Over },
+}
+
+/// What TLS stands over, or under.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Over {
+    /// DNS over TLS (RFC 7858).
+    Tcp,
+    /// DNS over HTTPS (RFC 8484), by POST to this path, which begins with a slash.
+    Https { path: String },
+    /// DNS over QUIC (RFC 9250).
+    Quic,
 }
 
 /// The order in which an upstream's servers are asked.

@@ -47,7 +47,7 @@ pub fn tables(
     let plan = |zone: &config::Zone| {
         let forward = zone.forward.as_ref()?;
         Some(Arc::new(Plan {
-            identity: identity(zone, forward, &groups),
+            identity: identity(zone, forward, config, nameservers),
             zone: zone.name.clone(),
             groups: forward.groups.iter().filter_map(|&index| groups.get(index).cloned()).collect(),
             in_flight: forward.in_flight,
@@ -127,6 +127,10 @@ fn group(upstream: &config::Upstream, nameservers: &Nameservers, known: &mut Kno
             UpstreamServer::Address { transport, address } => {
                 transport_to(transport, upstream).into_iter().map(|transport| server(transport, *address)).collect()
             }
+            UpstreamServer::Host { transport, host, port } => {
+                let addresses = nameservers.of_host(host, *port, &upstream.bootstrap).into_iter();
+                addresses.filter_map(|at| Some(server(transport_to(transport, upstream)?, at))).collect()
+            }
             UpstreamServer::ResolvConf(path) => {
                 nameservers.of(path).iter().map(|&address| server(Transport::Udp, address)).collect()
             }
@@ -141,19 +145,25 @@ fn transport_to(said: &config::Transport, upstream: &config::Upstream) -> Option
     Some(match said {
         config::Transport::Udp => Transport::Udp,
         config::Transport::Tcp => Transport::Tcp,
-        config::Transport::Tls(name) => Transport::Tls(Arc::new(Tls::new(name.clone(), upstream.tls.clone()?))),
+        config::Transport::Tls { name, over } => {
+            Transport::Tls(Arc::new(Tls::new(name.clone(), over.clone(), upstream.tls.clone()?)))
+        }
     })
 }
 
 /// A number that differs whenever a zone's answers may differ: by its name, whom it asks and in
-/// what order, and how long answers are kept. The same in every process.
-fn identity(zone: &config::Zone, forward: &Forward, groups: &[Arc<Group>]) -> u64 {
+/// what order, and how long answers are kept. The same in every process. Where a host is by now makes
+/// no difference.
+fn identity(zone: &config::Zone, forward: &Forward, config: &Config, nameservers: &Nameservers) -> u64 {
     let mut hasher = FixedState::with_seed(0).build_hasher();
     zone.name.hash(&mut hasher);
-    for group in forward.groups.iter().filter_map(|&index| groups.get(index)) {
-        group.name.hash(&mut hasher);
-        for server in &group.servers {
-            (server.to_string(), server.trusted).hash(&mut hasher);
+    for upstream in forward.groups.iter().filter_map(|&index| config.upstreams.get(index)) {
+        (&upstream.name, upstream.trust_ad).hash(&mut hasher);
+        for server in &upstream.servers {
+            match server {
+                UpstreamServer::ResolvConf(path) => nameservers.of(path).hash(&mut hasher),
+                named => named.hash(&mut hasher),
+            }
         }
     }
     forward.next_on.hash(&mut hasher);

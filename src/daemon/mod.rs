@@ -2,6 +2,7 @@
 
 pub mod build;
 mod changes;
+mod hosts;
 mod log;
 pub mod nameservers;
 
@@ -28,6 +29,7 @@ use crate::upstream;
 use crate::zone::Unfit;
 
 use changes::Watch;
+use hosts::Hosts;
 use nameservers::Nameservers;
 
 /// What part of the cache's bytes the workers' fronts may hold in all.
@@ -84,6 +86,8 @@ struct Daemon {
     source: Source,
     /// As at the start.
     config: Config,
+    /// What it goes by since the last reload, if there was one.
+    reloaded: Option<Config>,
     /// What was read last, whatever became of it.
     files: Files,
     /// Those that are served.
@@ -157,7 +161,8 @@ impl Daemon {
             max_connections: server.tcp_connections,
         });
         say_hello(&source, &config, &tables.load());
-        Ok(Self { source, config, files, nameservers, registry, tables, identity, admin, workers, stop })
+        let reloaded = None;
+        Ok(Self { source, config, reloaded, files, nameservers, registry, tables, identity, admin, workers, stop })
     }
 
     async fn serve(mut self) -> Result<(), StartError> {
@@ -175,6 +180,8 @@ impl Daemon {
         let (live, loops) = (Arc::clone(&self.tables), Arc::clone(&self.admin.shared.loops));
         let routes = move |look: &mut dyn FnMut(upstream::Route<'_>)| live.load().routes().for_each(look);
         tokio::task::spawn_local(upstream::watch_loops(Rc::clone(&exchange) as Rc<_>, self.admin.clock, loops, routes));
+        let mut hosts = Hosts::new(Rc::clone(&exchange) as Rc<_>, self.admin.clock);
+        hosts.follow(&self.config);
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut hangup = signal(SignalKind::hangup())?;
@@ -184,14 +191,15 @@ impl Daemon {
             tokio::select! {
                 Some(()) = received(&mut terminate) => break "SIGTERM",
                 Some(()) = received(&mut interrupt) => break "SIGINT",
-                Some(()) = received(&mut hangup) => {}
+                Some(()) = received(&mut hangup) => self.reload(&mut hosts),
                 () = watch.settled() => {
                     let changed = self.files.changed();
                     let Some(first) = changed.first() else { continue };
                     tracing::info!(file = %first.display(), files = changed.len(), "files have changed");
+                    self.reload(&mut hosts);
                 }
+                () = hosts.moved() => self.readdress(&hosts),
             }
-            self.reload();
             exchange.keep_only(self.tables.load().servers());
         };
         tracing::info!(signal = by, "stopping: answering what is under way");
@@ -205,7 +213,7 @@ impl Daemon {
 
     /// Reads everything again and swaps the tables, or leaves all as it is when there is any fault.
     /// Only a resolv.conf that is of no use holds nothing else up: its last servers stay.
-    fn reload(&mut self) {
+    fn reload(&mut self, hosts: &mut Hosts) {
         let loaded = match load(&self.source) {
             Ok(loaded) => loaded,
             Err(faults) => {
@@ -220,7 +228,9 @@ impl Daemon {
             tracing::warn!("{}", warning.headline());
         }
         // A restart takes over new listen addresses; until then those of the start are ours.
-        let mut nameservers = Nameservers::read(&loaded.config, &self.config.server.addresses());
+        let listen = self.config.server.addresses();
+        let mut nameservers = Nameservers::read(&loaded.config, &listen);
+        nameservers.locate(hosts.addresses(), &listen);
         self.files = together(loaded.warnings.files(), &nameservers);
         for problem in &nameservers.problems {
             tracing::error!("{problem}");
@@ -257,7 +267,25 @@ impl Daemon {
             let files = nameservers.problems.len();
             tracing::error!(generation, zones, files, "configuration reloaded, but for files whose last servers stay");
         }
+        hosts.follow(&loaded.config);
         self.nameservers = nameservers;
+        self.reloaded = Some(loaded.config);
+    }
+
+    /// Swaps in tables whose servers are where their hosts are by now.
+    fn readdress(&mut self, hosts: &Hosts) {
+        self.nameservers.locate(hosts.addresses(), &self.config.server.addresses());
+        let config = self.reloaded.as_ref().unwrap_or(&self.config);
+        let tables = self.tables.load();
+        let (generation, ready) = (tables.generation + 1, self.admin.ready.clone());
+        match build::tables(config, &self.nameservers, Some(&tables), generation, &self.registry, ready) {
+            Ok(tables) => {
+                self.tables.store(Arc::new(tables));
+                // What failed while they were elsewhere may be asked again.
+                self.admin.shared.failures.clear();
+            }
+            Err(error) => tracing::error!("{error}"),
+        }
     }
 
     fn keep_previous(&self, faults: usize) {

@@ -1,11 +1,13 @@
-//! What the resolv.conf files of a configuration say.
+//! What the resolv.conf files of a configuration say, and where its hosts are.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use super::hosts::Addresses;
 use crate::config::{Config, Files, UpstreamServer, reaches};
-use crate::upstream::nameservers;
+use crate::dns::Name;
+use crate::upstream::{Host, nameservers};
 
 /// The servers of every file, and what is wrong with the files.
 #[derive(Debug, Default)]
@@ -14,6 +16,10 @@ pub struct Nameservers {
     servers: BTreeMap<PathBuf, Vec<SocketAddr>>,
     /// The files that were read.
     pub(super) files: Files,
+    /// Where hosts are, as far as it is known.
+    hosts: Addresses,
+    /// Where we listen: those of a host that are ours are left out.
+    listen: Vec<SocketAddr>,
     /// A sentence for each file that cannot be read or names no server.
     pub problems: Vec<String>,
 }
@@ -47,6 +53,20 @@ impl Nameservers {
     /// The servers that a file names.
     pub(super) fn of(&self, path: &Path) -> &[SocketAddr] {
         self.servers.get(path).map_or(&[], Vec::as_slice)
+    }
+
+    /// Takes note of where hosts are, as far as that is not where we listen ourselves.
+    pub(super) fn locate(&mut self, hosts: &Addresses, listen: &[SocketAddr]) {
+        self.hosts.clone_from(hosts);
+        self.listen = listen.to_vec();
+    }
+
+    /// The servers at a port of a host, as `bootstrap` knows it.
+    pub(super) fn of_host(&self, name: &Name, port: u16, bootstrap: &[SocketAddr]) -> Vec<SocketAddr> {
+        let host = Host { name: name.clone(), bootstrap: bootstrap.to_vec() };
+        let addresses = self.hosts.get(&host).map_or(&[][..], Vec::as_slice);
+        let servers = addresses.iter().map(|&ip| SocketAddr::new(ip, port));
+        servers.filter(|&server| !self.listen.iter().any(|&own| reaches(server, own))).collect()
     }
 
     fn file(&mut self, path: &Path, listen: &[SocketAddr]) -> Vec<SocketAddr> {

@@ -1,11 +1,15 @@
 //! What is kept of an upstream's reply: the chain from the question to its end, the final RRset or
 //! the proof that there is none, and nothing else. All of it is written anew by us.
 
+mod addresses;
+
 use super::message::{Header, Malformed, Message, WireName, WireRecord};
 use super::name::{label_count, suffixes};
 use super::query::CLASS_IN;
 use super::stored_answer::{AnswerBuilder, Owner, Section};
 use super::{Moment, Name, Question, Rcode, RecordType, StoredAnswer};
+
+pub use addresses::addresses;
 
 /// How many CNAMEs one reply may chain: longer ones are loops or mischief.
 const MAX_CHAIN: usize = 16;

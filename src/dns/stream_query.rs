@@ -16,17 +16,30 @@ const KEEPALIVE_UNIT: u64 = 100;
 /// Code and length of an option.
 const OPTION_HEAD: usize = 4;
 
-/// Writes a question for a connection to an upstream. It asks how long the connection may be idle;
-/// `padded` hides its length. One that is to go without EDNS does neither.
-pub fn write_stream_query(question: &Question, id: u16, padded: bool) -> Vec<u8> {
+/// What carries a question over a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Carrier {
+    Tcp,
+    Tls,
+    /// HTTP/2 or QUIC: encrypted, and with their own word on how long a connection may be idle. Over
+    /// QUIC the option is an error (RFC 9250, section 5.5.2).
+    Multiplexed,
+}
+
+/// Writes a question for a connection to an upstream. It asks how long the connection may be idle,
+/// where that is DNS's to say, and hides its length where it is encrypted. One that is to go without
+/// EDNS does neither.
+pub fn write_stream_query(question: &Question, id: u16, carrier: Carrier) -> Vec<u8> {
     let mut packet = write_upstream_query(question, id, MAX_UDP_PAYLOAD);
     if !question.has_edns() {
         return packet;
     }
     // The OPT record is the last, and is without options so far.
     let options = packet.len();
-    push_option(&mut packet, KEEPALIVE_OPTION, 0);
-    if padded {
+    if carrier != Carrier::Multiplexed {
+        push_option(&mut packet, KEEPALIVE_OPTION, 0);
+    }
+    if carrier != Carrier::Tcp {
         let padding = (packet.len() + OPTION_HEAD).next_multiple_of(BLOCK) - packet.len() - OPTION_HEAD;
         push_option(&mut packet, PADDING_OPTION, padding);
     }
@@ -70,18 +83,20 @@ mod tests {
     }
 
     #[test]
-    fn every_query_asks_for_keepalive_and_is_padded_only_where_it_is_encrypted() {
-        let plain = write_stream_query(&question(b"\x01a\x00"), 7, false);
+    fn keepalive_is_asked_for_and_length_hidden_where_it_is_of_use() {
+        let plain = write_stream_query(&question(b"\x01a\x00"), 7, Carrier::Tcp);
         assert!(Query::parse(&plain).unwrap().opt().unwrap().keepalive);
         assert_eq!(plain.len(), 12 + 7 + 11 + 4);
-        let without = write_stream_query(&question(b"\x01a\x00").without_edns(), 7, true);
+        let without = write_stream_query(&question(b"\x01a\x00").without_edns(), 7, Carrier::Tls);
         assert_eq!((without.len(), Query::parse(&without).unwrap().opt()), (12 + 7, None));
         let label = [&[63][..], &[b'x'; 63]].concat();
         for labels in 0..4 {
             let name = [label.repeat(labels), vec![0]].concat();
-            let padded = write_stream_query(&question(&name), 7, true);
-            assert_eq!(padded.len() % BLOCK, 0);
-            assert!(Query::parse(&padded).unwrap().opt().unwrap().keepalive);
+            for (carrier, keepalive) in [(Carrier::Tls, true), (Carrier::Multiplexed, false)] {
+                let padded = write_stream_query(&question(&name), 7, carrier);
+                assert_eq!(padded.len() % BLOCK, 0);
+                assert_eq!(Query::parse(&padded).unwrap().opt().unwrap().keepalive, keepalive);
+            }
         }
     }
 

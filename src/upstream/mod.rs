@@ -4,6 +4,7 @@ mod allowance;
 pub mod edns;
 mod group;
 mod health;
+mod hosts;
 mod loop_watch;
 mod loops;
 pub mod matching;
@@ -25,6 +26,7 @@ use crate::metrics::ServerSeries;
 pub use allowance::Allowance;
 pub use group::Group;
 pub use health::Health;
+pub use hosts::{Host, resolve};
 pub use loop_watch::{Route, watch_loops};
 pub use loops::{LastUse, Loops};
 pub use prober::probe;
@@ -39,7 +41,7 @@ pub enum Transport {
     Udp,
     /// TCP only.
     Tcp,
-    /// TLS over TCP.
+    /// TLS over TCP, HTTPS or QUIC.
     Tls(Arc<Tls>),
 }
 
@@ -90,6 +92,8 @@ pub enum ExchangeError {
     Network(std::io::Error),
     /// The server is not who it must be, or will not talk with us: a sentence without its subject.
     Tls(String),
+    /// The server says something that is no reply: a sentence without its subject.
+    NoReply(String),
     /// The connection ended before a reply.
     Closed,
 }
@@ -98,7 +102,7 @@ impl fmt::Display for ExchangeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Network(error) => write!(f, "{error}"),
-            Self::Tls(cause) => f.write_str(cause),
+            Self::Tls(cause) | Self::NoReply(cause) => f.write_str(cause),
             Self::Closed => f.write_str("the connection was closed before the reply"),
         }
     }

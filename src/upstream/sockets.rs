@@ -13,6 +13,7 @@ use super::udp::{Inbox, Ports};
 use super::{Exchange, Exchanged, Server, Tls, Transport, Way};
 use crate::clock::Clock;
 use crate::datagram::Batch;
+use crate::dns::stream_query::Carrier;
 use crate::dns::{Protocol, Question};
 use crate::metrics::WorkerSeries;
 
@@ -70,8 +71,11 @@ impl Sockets {
         }
         let permits = || Arc::clone(&self.permits);
         let new = || match &server.transport {
-            Transport::Udp | Transport::Tcp => Pool::new(stream::tcp(server.address, permits()), false),
-            Transport::Tls(tls) => Pool::new(stream::tls(server.address, Arc::clone(tls), permits()), true),
+            Transport::Udp | Transport::Tcp => Pool::new(stream::tcp(server.address, permits()), Carrier::Tcp),
+            Transport::Tls(tls) => {
+                let connect = stream::encrypted(server.address, tls, permits());
+                Pool::new(connect, stream::carrier(tls))
+            }
         };
         Rc::clone(pools.entry(Destination::of(server)).or_insert_with(|| Rc::new(new())))
     }

@@ -167,6 +167,15 @@ fn explain_tells_who_answers_and_why() {
 }
 
 #[test]
+fn explain_names_hosts_as_they_are_configured() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = "[server]\nlisten = ['127.0.0.1']\n[[upstream]]\nname = 'a'\nservers = ['10.0.0.1', 'dns.b.example']\nbootstrap = ['10.0.0.2']\n[[zone]]\nname = '.'\nforward = ['a']\n";
+    fs::write(directory.path().join("zerohop.toml"), config).unwrap();
+    let said = shown(&zerohop(directory.path(), &["explain", "--config", "zerohop.toml", "www.example"]));
+    assert!(said.contains("  a: 10.0.0.1:53, dns.b.example:53\n"), "{said}");
+}
+
+#[test]
 fn explain_says_what_it_cannot_understand() {
     let directory = tempfile::tempdir().unwrap();
     fs::write(directory.path().join("zerohop.toml"), EXPLAINED).unwrap();

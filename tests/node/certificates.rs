@@ -36,8 +36,12 @@ impl Authority {
 
     /// A certificate for these names and addresses.
     pub(crate) fn certify(&self, names: &[&str]) -> Certified {
+        self.certify_as(&names.join("+"), names)
+    }
+
+    /// The same, in files that are called so.
+    pub(crate) fn certify_as(&self, label: &str, names: &[&str]) -> Certified {
         let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
-        let label = names.join("+");
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(names).unwrap();
         // With the name of its issuer, OpenSSL would take it for one that signed itself.

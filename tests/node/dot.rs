@@ -19,18 +19,18 @@ use super::wait::until;
 const NETWORK_ERROR: u16 = 23;
 const ZONE: (&str, &str) = ("b.example", "www A 192.0.2.7\n");
 
-fn sections(servers: &[String], ca: &Path, more: &str) -> String {
+pub(crate) fn sections(servers: &[String], ca: &Path, more: &str) -> String {
     let ca = ca.display();
     format!(
         "[[upstream]]\nname = \"b\"\nservers = {servers:?}\nca = \"{ca}\"\n{more}\n[[zone]]\nname = \".\"\nforward = [\"b\"]"
     )
 }
 
-fn zerohop(server: String, ca: &Authority, more: &str) -> Zerohop {
+pub(crate) fn zerohop(server: String, ca: &Authority, more: &str) -> Zerohop {
     Zerohop::start(&sections(&[server], &ca.file(), more))
 }
 
-fn extended_error(reply: &Reply) -> Option<u16> {
+pub(crate) fn extended_error(reply: &Reply) -> Option<u16> {
     let edns = reply.message.edns.as_ref()?;
     edns.options().as_ref().iter().find_map(|(_, option)| match option {
         EdnsOption::Unknown(15, data) => Some(u16::from_be_bytes([data[0], data[1]])),
@@ -39,7 +39,7 @@ fn extended_error(reply: &Reply) -> Option<u16> {
 }
 
 /// It is asked, refused, told so to the client, and said once in the log.
-fn is_refused(zerohop: &Zerohop, parts: &[&str]) {
+pub(crate) fn is_refused(zerohop: &Zerohop, parts: &[&str]) {
     // Two: with three that wait in vain the server would be set aside, which is another answer.
     for name in ["www.b.example.", "www2.b.example."] {
         let reply = Ask::new(name, A).edns(1232).udp(zerohop.address);

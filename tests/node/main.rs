@@ -10,6 +10,8 @@
 //! | [`process`] | programs: found, started, killed |
 //! | [`harness`] | zerohop: started, scraped, signalled, its log |
 //! | [`peers`] | nsd, unbound, PowerDNS and dnsmasq with generated configurations |
+//! | [`python`] | Python with a package of PyPI |
+//! | [`doq_server`] | an upstream over QUIC, by aioquic from PyPI |
 //! | [`polardns_server`] | PolarDNS, which lies as it is told, from PyPI |
 //! | [`recorder`] | an upstream that notes every packet and answers by script |
 //! | [`config_map`] | files as the kubelet mounts them |
@@ -28,11 +30,15 @@ mod client;
 mod clients;
 mod clusters;
 mod config_map;
+mod doh;
+mod doq;
+mod doq_server;
 mod dot;
 mod edns;
 mod every_type;
 mod flood;
 mod harness;
+mod hosts;
 mod lifecycle;
 mod loops;
 mod loss;
@@ -43,6 +49,7 @@ mod peers;
 mod polardns;
 mod polardns_server;
 mod process;
+mod python;
 mod recorder;
 mod reload;
 mod rfc8906;

@@ -20,13 +20,24 @@ pub(crate) type Zone<'z> = (&'z str, &'z str);
 pub(crate) struct Peer {
     pub(crate) address: SocketAddr,
     process: Process,
-    _directory: TempDir,
+    command: Command,
+    directory: TempDir,
 }
 
 impl Peer {
     /// Sends the process that was started a signal; those of NSD that serve are its children.
     pub(crate) fn signal(&self, signal: Signal) {
         self.process.signal(signal);
+    }
+
+    /// Kills the process, and starts another on the same addresses.
+    pub(crate) fn restart(&mut self) {
+        self.process.signal(Signal::SIGKILL);
+        let _ = self.process.exit_code();
+        self.process = Process::start(&mut self.command, &self.directory.path().join("log"));
+        until("a reply of the name server that was started again", || {
+            Ask::new(".", RecordType::SOA).try_udp(self.address)
+        });
     }
 }
 
@@ -149,21 +160,35 @@ pub(crate) fn powerdns(zones: &[Zone<'_>]) -> Option<Peer> {
 
 /// dnsdist, over TLS at a second address, in front of this server.
 pub(crate) fn dnsdist_tls(behind: SocketAddr, certificate: &Path, key: &Path) -> Option<(Peer, SocketAddr)> {
+    dnsdist_encrypted(behind, |address| format!("addTLSLocal(\"{address}\", {certificate:?}, {key:?})"))
+}
+
+/// dnsdist, over HTTPS at a second address and under this path, in front of this server.
+pub(crate) fn dnsdist_https(
+    behind: SocketAddr,
+    certificate: &Path,
+    key: &Path,
+    path: &str,
+) -> Option<(Peer, SocketAddr)> {
+    dnsdist_encrypted(behind, |address| format!("addDOHLocal(\"{address}\", {certificate:?}, {key:?}, \"{path}\")"))
+}
+
+fn dnsdist_encrypted(behind: SocketAddr, local: impl Fn(SocketAddr) -> String) -> Option<(Peer, SocketAddr)> {
     let program = find("dnsdist", "dnsdist")?;
-    let tls = Cell::new(None);
+    let second = Cell::new(None);
     let peer = start(|directory, address| {
-        let over_tls = SocketAddr::new(address.ip(), free_port(address.ip()));
-        tls.set(Some(over_tls));
-        let (certificate, key) = (certificate.display(), key.display());
+        let encrypted = SocketAddr::new(address.ip(), free_port(address.ip()));
+        second.set(Some(encrypted));
         let config = format!(
-            "setLocal(\"{address}\")\naddTLSLocal(\"{over_tls}\", \"{certificate}\", \"{key}\")\n\
-             newServer({{address=\"{behind}\", healthCheckMode=\"up\"}})\nsetSecurityPollSuffix(\"\")\n"
+            "setLocal(\"{address}\")\n{}\nnewServer({{address=\"{behind}\", healthCheckMode=\"up\"}})\n\
+             setSecurityPollSuffix(\"\")\n",
+            local(encrypted)
         );
         let mut command = Command::new(&program);
         command.args(["--supervised", "--disable-syslog", "--config", &written(directory, "dnsdist.conf", &config)]);
         command
     });
-    Some(peer).zip(tls.get())
+    Some(peer).zip(second.get())
 }
 
 /// dnsmasq with these lines, and no upstream.
@@ -187,7 +212,8 @@ fn start(command: impl Fn(&Path, SocketAddr) -> Command) -> Peer {
     for _ in 0..ATTEMPTS {
         let (address, directory) = (free_address(), tempfile::tempdir().unwrap());
         let log = directory.path().join("log");
-        let mut process = Process::start(&mut command(directory.path(), address), &log);
+        let mut command = command(directory.path(), address);
+        let mut process = Process::start(&mut command, &log);
         let replies = until("the first reply of a name server", || {
             if process.ended().is_some() {
                 return Some(false);
@@ -195,7 +221,7 @@ fn start(command: impl Fn(&Path, SocketAddr) -> Command) -> Peer {
             Ask::new(".", RecordType::SOA).try_udp(address).map(|_| true)
         });
         if replies {
-            return Peer { address, process, _directory: directory };
+            return Peer { address, process, command, directory };
         }
         let output = process.output().to_lowercase();
         assert!(output.contains("in use"), "a name server did not start: {output}");

@@ -2,14 +2,14 @@
 //! its own.
 
 use std::net::{SocketAddr, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 
 use hickory_proto::rr::RecordType;
 use tempfile::TempDir;
 
 use super::client::Ask;
-use super::process::{ATTEMPTS, Process, find, free_address, say_skipped};
+use super::process::{ATTEMPTS, Process, free_address};
+use super::python::python_with;
 use super::wait::until;
 
 const RELEASE: &str = "polardns==1.6.6";
@@ -32,8 +32,6 @@ server.daemon_threads = True
 server.request_queue_size = 128
 server((ip, int(port)), handler).serve_forever()
 "#;
-/// What pip says when there is nothing to be had, which is nobody's fault.
-const NOT_TO_BE_HAD: &[&str] = &["No matching distribution", "Could not find a version"];
 
 /// A running PolarDNS.
 pub(crate) struct PolarDns {
@@ -45,7 +43,7 @@ pub(crate) struct PolarDns {
 impl PolarDns {
     /// `None`, and said, when it cannot be had here.
     pub(crate) fn start() -> Option<Self> {
-        let python = installed()?;
+        let python = python_with("polardns", RELEASE)?;
         for _ in 0..ATTEMPTS {
             let (address, directory) = (free_address(), tempfile::tempdir().unwrap());
             let mut servers = ["udp", "tcp"].map(|protocol| {
@@ -70,34 +68,4 @@ impl PolarDns {
         }
         panic!("no free port in {ATTEMPTS} attempts");
     }
-}
-
-/// The interpreter of the virtual environment, which is kept with what cargo builds.
-fn installed() -> Option<PathBuf> {
-    let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join("polardns");
-    let python = home.join("bin/python");
-    let runs = |python: &Path, code: &str| Command::new(python).args(["-c", code]).output().is_ok_and(is_success);
-    if runs(&python, "import polardns") {
-        return Some(python);
-    }
-    let system = find("python3", "python3-venv")?;
-    if !runs(&system, "import sys, venv, ensurepip; assert sys.version_info >= (3, 11)") {
-        say_skipped("python3 of at least 3.11 with venv (apt-get install python3-venv)");
-        return None;
-    }
-    let made = Command::new(&system).args(["-m", "venv", "--clear"]).arg(&home).output().unwrap();
-    assert!(is_success(made.clone()), "{made:?}");
-    let pip = Command::new(&python).args(["-m", "pip", "install", "--quiet", RELEASE]).output().unwrap();
-    let said = String::from_utf8_lossy(&pip.stderr);
-    if NOT_TO_BE_HAD.iter().any(|reason| said.contains(reason)) {
-        say_skipped(&format!("{RELEASE} (from PyPI, which cannot be reached or does not have it)"));
-        return None;
-    }
-    assert!(pip.status.success(), "pip install {RELEASE}: {said}");
-    Some(python)
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "as `is_ok_and` hands it over")]
-fn is_success(output: Output) -> bool {
-    output.status.success()
 }

@@ -94,6 +94,10 @@ fn config(certified: &Certified, clients: Option<&Authority>) -> ServerConfig {
     let chain = vec![CertificateDer::from_pem_file(&certified.certificate).unwrap()];
     let mut config = builder.with_single_cert(chain, PrivateKeyDer::from_pem_file(&certified.key).unwrap()).unwrap();
     config.alpn_protocols = vec![b"dot".to_vec()];
+    if clients.is_some() {
+        // Whoever is turned down for want of a certificate never comes to speak it.
+        config.alpn_protocols.push(b"h2".to_vec());
+    }
     config
 }
 

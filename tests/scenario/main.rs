@@ -13,6 +13,7 @@ mod edns;
 mod failover;
 mod groups;
 mod hostile;
+mod hosts;
 mod loops;
 mod outages;
 mod prefetch;

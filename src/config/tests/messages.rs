@@ -62,7 +62,7 @@ const CASES: &[(&str, &str)] = &[
     ),
     (
         "upstream-servers",
-        "[[upstream]]\nname = 'a'\nservers = ['https://10.0.0.1', 'sctp://10.0.0.1', 'tls://10.0.0.1#a b', 'dns.example:53', 'resolv-conf:', '0.0.0.0', '1.2.3.4.5', '10.0.0.1', '10.0.0.1:53']\n[[zone]]\nname = '.'\nforward = ['a']\n",
+        "[[upstream]]\nname = 'a'\nservers = ['https://10.0.0.1/{?dns}', 'sctp://10.0.0.1', 'tls://10.0.0.1#a b', 'quic://10.0.0.1/q', 'https://10.0.0.1#a b', 'dns.example:0', 'resolv-conf:', '0.0.0.0', '1.2.3.4.5', '10.0.0.1', '10.0.0.1:53']\n[[zone]]\nname = '.'\nforward = ['a']\n",
     ),
     (
         "upstream-tls-files",
@@ -71,6 +71,22 @@ const CASES: &[(&str, &str)] = &[
     (
         "upstream-tls-files-without-effect",
         "[[upstream]]\nname = 'a'\nservers = ['tcp://10.0.0.1']\nca = 'ca.pem'\ncertificate = 'node.pem'\nkey = 'node.key'\n[[zone]]\nname = '.'\nforward = ['a']\n",
+    ),
+    (
+        "upstream-tls-system",
+        "[[upstream]]\nname = 'a'\nservers = ['https://10.0.0.1']\n[[zone]]\nname = '.'\nforward = ['a', 'quic://10.0.0.2']\n",
+    ),
+    (
+        "upstream-host-name",
+        "[[upstream]]\nname = 'a'\nservers = ['a..example', 'tcp://this-label-is-longer-than-the-sixty-three-octets-that-a-label-may-have.example']\n[[zone]]\nname = '.'\nforward = ['a']\n",
+    ),
+    (
+        "upstream-bootstrap",
+        "[server]\nlisten = ['127.0.0.1']\n[[upstream]]\nname = 'a'\nservers = ['dns.example']\n[[upstream]]\nname = 'b'\nservers = ['tcp://dns.example']\nbootstrap = []\n[[upstream]]\nname = 'c'\nservers = ['tcp://dns.example']\nbootstrap = ['dns.example', 'tcp://10.0.0.1', '127.0.0.1', '0.0.0.0']\n[[zone]]\nname = '.'\nforward = ['a', 'b', 'c', 'quic://dns.example:853']\n",
+    ),
+    (
+        "upstream-bootstrap-without-effect",
+        "[[upstream]]\nname = 'a'\nservers = ['10.0.0.1']\nbootstrap = ['10.0.0.2']\n[[zone]]\nname = '.'\nforward = ['a']\n",
     ),
     ("upstream-empty", "[[upstream]]\nname = 'a'\nservers = []\n[[zone]]\nname = '.'\nforward = ['a']\n"),
     (

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use foldhash::quality::FixedState;
+use rustls::client::WebPkiServerVerifier;
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::CertificateDer;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
@@ -17,9 +18,6 @@ use crate::config::fault::{Message, Report};
 use crate::config::file;
 use crate::config::keys;
 use crate::config::text::At;
-
-/// How we say what we speak (RFC 7858, section 3.2, by its name in the IANA registry).
-const ALPN: &[u8] = b"dot";
 
 /// Reads an upstream's files. `server` is its first server over TLS; without one they are of no
 /// use, which is said. `None` also when something was reported.
@@ -37,7 +35,7 @@ pub(super) fn read(
             let Some(at) = at else { continue };
             let message = Message::new(
                 "has no effect without a server over TLS",
-                r#"remove it, or write "tls://…" in `servers`"#,
+                r#"remove it, or write "tls://…", "https://…" or "quic://…" in `servers`"#,
             );
             report.warning(at.span.start, &key.path(), message);
         }
@@ -60,14 +58,17 @@ pub(super) fn system(at: &At<String>, key: &str, report: &mut Report<'_>) -> Opt
 fn build(provider: Arc<CryptoProvider>, roots: RootCertStore, identity: Option<CertifiedKey>) -> Option<Credentials> {
     let fingerprint = fingerprint(&roots, identity.as_ref());
     // The provider has suites for both versions of TLS that there are.
-    let versions = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().ok()?;
+    let versions =
+        ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions().ok()?;
+    // Made of the same, it judges as the one that stands in the configuration.
+    let roots = Arc::new(roots);
+    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::clone(&roots), provider).build().ok()?;
     let trusting = versions.with_root_certificates(roots);
-    let mut config = match identity {
+    let client = match identity {
         Some(identity) => trusting.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(identity))),
         None => trusting.with_no_client_auth(),
     };
-    config.alpn_protocols = vec![ALPN.to_vec()];
-    Some(Credentials { client: Arc::new(config), fingerprint })
+    Some(Credentials { client: Arc::new(client), verifier, fingerprint })
 }
 
 /// A key belongs to one certificate, so that the certificates tell it all.

@@ -64,6 +64,11 @@ impl<'a> Upstreams<'a> {
             return None;
         }
         let server = self.server(at, &path, report)?;
+        if is_host(&server) {
+            let remedy = "put it into the `servers` of an [[upstream]] with `bootstrap`, and name that one here";
+            report.error(at.span.start, &path, Message::new(unresolved(at), remedy));
+            return None;
+        }
         let tls = is_over_tls(&server).then(|| tls::system(at, &path, report)).flatten();
         if let Some(&index) = self.by_server.get(&server) {
             return Some(index);
@@ -72,6 +77,7 @@ impl<'a> Upstreams<'a> {
         self.groups.push(Upstream {
             name: at.value.clone(),
             servers: vec![server],
+            bootstrap: Vec::new(),
             policy: Policy::Fastest,
             trust_ad: None,
             tls,
@@ -100,7 +106,7 @@ impl<'a> Upstreams<'a> {
     fn add_named(&mut self, said: &file::Upstream, report: &mut Report<'_>) {
         let path = keys::SERVERS.path();
         let mut servers = Vec::new();
-        let mut over_tls = None;
+        let (mut over_tls, mut host) = (None, None);
         for at in said.servers.iter().flatten() {
             let Some(server) = self.server(at, &path, report) else { continue };
             if servers.contains(&server) {
@@ -110,9 +116,13 @@ impl<'a> Upstreams<'a> {
             if is_over_tls(&server) {
                 over_tls.get_or_insert(at);
             }
+            if is_host(&server) {
+                host.get_or_insert(at);
+            }
             servers.push(server);
         }
         let tls = tls::read(said, over_tls, self.directory, report);
+        let bootstrap = self.bootstrap(said, host, report);
         if said.servers.as_ref().is_some_and(Vec::is_empty) {
             let remedy = r#"write at least one, as servers = ["10.96.0.11"]"#;
             report.error(said.span.start, &path, Message::new("the list is empty", remedy));
@@ -130,7 +140,7 @@ impl<'a> Upstreams<'a> {
         let in_flight = usize::try_from(said.in_flight).unwrap_or(usize::MAX);
         let name = name.map_or_else(String::new, |at| at.value.clone());
         self.by_name.entry(name.clone()).or_insert(self.groups.len());
-        self.groups.push(Upstream { name, servers, policy, trust_ad: said.trust_ad, tls, in_flight });
+        self.groups.push(Upstream { name, servers, bootstrap, policy, trust_ad: said.trust_ad, tls, in_flight });
         self.named_at.push(said.name.as_ref().map_or(said.span.start, |at| at.span.start));
         self.used.push(false);
     }
@@ -159,14 +169,50 @@ impl<'a> Upstreams<'a> {
                 return None;
             }
         };
-        if let UpstreamServer::Address { address, .. } = &server
-            && let Some(own) = self.listen.iter().find(|own| address::reaches(*address, **own))
-        {
+        if let UpstreamServer::Address { address, .. } = &server {
+            self.check_is_another(*address, at, path, report);
+        }
+        Some(server)
+    }
+
+    fn check_is_another(&self, address: SocketAddr, at: &At<String>, path: &str, report: &mut Report<'_>) {
+        if let Some(own) = self.listen.iter().find(|own| address::reaches(address, **own)) {
             let problem = format!("{address} is zerohop itself, which listens on {own}");
             let remedy = "write the address of the server behind it; behind an intercepted one, a service of its own";
             report.error(at.span.start, path, Message::new(problem, remedy));
         }
-        Some(server)
+    }
+
+    /// Who is asked for the address of `host`, the first one of an upstream.
+    fn bootstrap(&self, said: &file::Upstream, host: Option<&At<String>>, report: &mut Report<'_>) -> Vec<SocketAddr> {
+        let path = keys::BOOTSTRAP.path();
+        let mut servers = Vec::new();
+        for at in said.bootstrap.iter().flatten() {
+            match address::server_address(&at.value, address::DNS_PORT) {
+                Ok(address) => {
+                    self.check_is_another(address, at, &path, report);
+                    servers.push(address);
+                }
+                Err(message) => report.error(at.span.start, &path, message),
+            }
+        }
+        match (host, &said.bootstrap) {
+            (Some(at), None) => {
+                let remedy = r#"name who knows, as bootstrap = ["192.0.2.53"]"#;
+                report.error(at.span.start, &keys::SERVERS.path(), Message::new(unresolved(at), remedy));
+            }
+            (Some(_), Some(said_so)) if said_so.is_empty() => {
+                let remedy = r#"write at least one, as bootstrap = ["192.0.2.53"]"#;
+                report.error(said.span.start, &path, Message::new("the list is empty", remedy));
+            }
+            (None, Some(_)) if !report.incomplete() => {
+                let at = said.bootstrap.iter().flatten().next().map_or(said.span.start, |at| at.span.start);
+                let message = Message::new("has no effect without a host name in `servers`", "remove it");
+                report.warning(at, &path, message);
+            }
+            _ => {}
+        }
+        servers
     }
 
     fn unknown(&self, name: &str) -> Message {
@@ -181,5 +227,18 @@ impl<'a> Upstreams<'a> {
 }
 
 fn is_over_tls(server: &UpstreamServer) -> bool {
-    matches!(server, UpstreamServer::Address { transport: Transport::Tls(_), .. })
+    match server {
+        UpstreamServer::Address { transport, .. } | UpstreamServer::Host { transport, .. } => {
+            matches!(transport, Transport::Tls { .. })
+        }
+        UpstreamServer::ResolvConf(_) => false,
+    }
+}
+
+fn is_host(server: &UpstreamServer) -> bool {
+    matches!(server, UpstreamServer::Host { .. })
+}
+
+fn unresolved(at: &At<String>) -> String {
+    format!("{:?} is a host name, and nobody is named who knows its address", at.value)
 }

@@ -2,25 +2,26 @@
 //! (RFC 7766, sections 6.2.1.1 and 7). A question is put on it under an ID that no other has there,
 //! and gets its reply, or is told how the connection ended.
 
-use std::cell::{Cell, RefCell};
+mod calls;
+
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;
 use std::convert::Infallible;
-use std::future::Future;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rand::RngExt;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader, ReadHalf, WriteHalf, split};
-use tokio::sync::{Notify, OwnedSemaphorePermit, oneshot, watch};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader, ReadHalf, WriteHalf, split};
+use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::{Instant, timeout};
 
+use super::link::{Calls, Link, Opened, Opening, Stream};
 use super::{Failure, Tls};
 use crate::dns::Question;
-use crate::dns::stream_query::{idle_limit, write_stream_query};
+use crate::dns::stream_query::{Carrier, idle_limit, write_stream_query};
 use crate::upstream::matching::{Match, classify};
 
 /// How long a connection may be idle unless the server says otherwise.
@@ -43,25 +44,13 @@ pub(super) const STALL: Duration = Duration::from_secs(1);
 /// Octets that are read at once.
 const READ_BUFFER: usize = 8 * 1024;
 
-/// What a connection runs over.
-pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin {}
-
-impl<S: AsyncRead + AsyncWrite + Unpin> Stream for S {}
-
-/// A stream to the server, and the leave to have it, given back when it is closed.
-pub(crate) struct Opened {
-    pub(crate) stream: Box<dyn Stream>,
-    pub(crate) permit: Option<OwnedSemaphorePermit>,
-    /// For one over TLS, to judge its errors.
-    pub(crate) tls: Option<(SocketAddr, Arc<Tls>)>,
-}
-
-/// What comes of opening a connection.
-pub(crate) type Opening = Pin<Box<dyn Future<Output = Result<Opened, Failure>>>>;
-
 /// A connection that is being opened, is open, or has ended. It lives as long as its task.
 pub(super) struct Connection {
     state: watch::Sender<State>,
+    /// Of a link that has them, while it is open.
+    calls: RefCell<Option<Rc<dyn Calls>>>,
+    /// For one over TLS that has been opened.
+    tls: OnceCell<(SocketAddr, Arc<Tls>)>,
     waiting: RefCell<HashMap<u16, Waiting>>,
     /// Messages with their lengths, to be written.
     outgoing: RefCell<Vec<u8>>,
@@ -76,7 +65,7 @@ pub(super) struct Connection {
     answered: Cell<u32>,
     /// The most questions it takes in its life.
     quota: u32,
-    padded: bool,
+    carrier: Carrier,
     used: Cell<Instant>,
     /// Since when nothing has come that was waited for.
     quiet_since: Cell<Instant>,
@@ -117,6 +106,11 @@ impl Drop for Registered<'_> {
 impl Drop for Place {
     fn drop(&mut self) {
         let connection = &self.connection;
+        if connection.is_quiet() {
+            // Given up: whoever has gone at the far end does not say so over QUIC, nor through a
+            // path that has forgotten us.
+            connection.retires.set(Instant::now());
+        }
         connection.load.set(connection.load.get() - 1);
         connection.used.set(Instant::now());
         connection.eased.notify_one();
@@ -125,11 +119,13 @@ impl Drop for Place {
 
 impl Connection {
     /// Starts to open a connection, which questions may be put on at once. At most `quota` of them
-    /// in its life; `padded` is for one that is encrypted. `ended` is told once it has ended.
-    pub(super) fn open(opening: Opening, quota: u32, padded: bool, ended: Rc<Notify>) -> Rc<Self> {
+    /// in its life; `ended` is told once it has ended.
+    pub(super) fn open(opening: Opening, quota: u32, carrier: Carrier, ended: Rc<Notify>) -> Rc<Self> {
         let now = Instant::now();
         let connection = Rc::new(Self {
             state: watch::Sender::new(State::Opening),
+            calls: RefCell::default(),
+            tls: OnceCell::new(),
             waiting: RefCell::default(),
             outgoing: RefCell::default(),
             to_write: Notify::new(),
@@ -139,7 +135,7 @@ impl Connection {
             asked: Cell::new(0),
             answered: Cell::new(0),
             quota,
-            padded,
+            carrier,
             used: Cell::new(now),
             quiet_since: Cell::new(now),
             idle_limit: Cell::new(IDLE),
@@ -208,14 +204,24 @@ impl Connection {
     async fn serve(&self, opening: Opening) {
         let opened = timeout(OPENING, opening).await;
         let opened = opened.unwrap_or(Err(Failure::Network(ErrorKind::TimedOut)));
-        let Opened { stream, permit: _permit, tls } = match opened {
+        let Opened { link, permit: _permit, tls } = match opened {
             Ok(opened) => opened,
             Err(failure) => return self.end(failure),
         };
         self.quiet_since.set(Instant::now());
+        if let Some(tls) = tls {
+            let _ = self.tls.set(tls);
+        }
+        match link {
+            Link::Stream(stream) => self.serve_stream(stream).await,
+            Link::Calls { calls, ended } => self.serve_calls(calls, ended).await,
+        }
+    }
+
+    async fn serve_stream(&self, stream: Box<dyn Stream>) {
         self.state.send_replace(State::Open);
         let (reader, mut writer) = split(stream);
-        let mut reading = std::pin::pin!(self.read(reader, tls.as_ref()));
+        let mut reading = std::pin::pin!(self.read(reader));
         let broken = tokio::select! {
             read = &mut reading => read.err(),
             _ = self.write(&mut writer) => {
@@ -225,7 +231,7 @@ impl Connection {
             }
             () = self.idle() => None,
         };
-        let refused = broken.zip(tls.as_ref()).and_then(|(error, (server, tls))| tls.failure(*server, &error));
+        let refused = broken.zip(self.tls.get()).and_then(|(error, (server, tls))| tls.failure(*server, &error));
         // However else it ends, what has not been answered may be asked again elsewhere.
         self.end(refused.unwrap_or(Failure::Lost { answered: self.answered.get() }));
         let _ = timeout(CLOSING, writer.shutdown()).await;
@@ -236,22 +242,25 @@ impl Connection {
         if !self.has_ended() {
             self.state.send_replace(State::Ended(failure));
             self.waiting.borrow_mut().clear();
+            self.calls.take();
         }
     }
 
+    /// A reply has come.
+    fn answered(&self) {
+        self.quiet_since.set(Instant::now());
+        self.answered.set(self.answered.get() + 1);
+    }
+
     /// Reads until it cannot any more.
-    async fn read(
-        &self,
-        reader: ReadHalf<Box<dyn Stream>>,
-        tls: Option<&(SocketAddr, Arc<Tls>)>,
-    ) -> io::Result<Infallible> {
+    async fn read(&self, reader: ReadHalf<Box<dyn Stream>>) -> io::Result<Infallible> {
         let mut reader = BufReader::with_capacity(READ_BUFFER, reader);
         loop {
             let length = reader.read_u16().await?;
             let mut message = vec![0; usize::from(length)];
             reader.read_exact(&mut message).await?;
             self.deliver(message);
-            if let Some((server, tls)) = tls.filter(|_| self.answered.get() == 1) {
+            if let Some((server, tls)) = self.tls.get().filter(|_| self.answered.get() == 1) {
                 tls.works(*server);
             }
         }
@@ -266,8 +275,7 @@ impl Connection {
         if classify(&message, id, &asked.question) == Match::Foreign {
             return;
         }
-        self.quiet_since.set(Instant::now());
-        self.answered.set(self.answered.get() + 1);
+        self.answered();
         if let Some(limit) = idle_limit(&message) {
             self.idle_limit.set(limit.min(MAX_IDLE));
         }
@@ -331,9 +339,14 @@ impl Place {
         if !opened || connection.has_ended() {
             return Err(connection.failure());
         }
+        let calls = connection.calls.borrow().clone();
+        if let Some(calls) = calls {
+            sent();
+            return connection.call(&*calls, question).await;
+        }
         let (reply, arrival) = oneshot::channel();
         let registered = connection.register(question, reply);
-        let query = write_stream_query(question, registered.id, connection.padded);
+        let query = write_stream_query(question, registered.id, connection.carrier);
         let length = u16::try_from(query.len()).unwrap_or(u16::MAX);
         {
             let mut outgoing = connection.outgoing.borrow_mut();

@@ -1,7 +1,10 @@
 //! Connections to servers that are kept and shared by many questions (RFC 7766).
 
 mod connection;
+mod https;
+mod link;
 mod pool;
+mod quic;
 #[cfg(test)]
 mod tests;
 mod tls;
@@ -15,10 +18,28 @@ use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 
 use super::ExchangeError;
-use connection::{Opened, Opening};
+use crate::config::Over;
+use crate::dns::stream_query::Carrier;
+use link::{Link, Opened, Opening};
 pub(super) use pool::Pool;
 pub use tls::Tls;
-pub(super) use tls::tls;
+
+/// A way to open connections to a server over TLS, of the kind that it is asked by.
+pub(super) fn encrypted(server: SocketAddr, tls: &Arc<Tls>, permits: Arc<Semaphore>) -> Box<dyn Fn() -> Opening> {
+    match tls.over() {
+        Over::Tcp => Box::new(tls::tls(server, Arc::clone(tls), permits)),
+        Over::Https { path } => Box::new(https::https(server, Arc::clone(tls), path, permits)),
+        Over::Quic => Box::new(quic::quic(server, Arc::clone(tls), permits)),
+    }
+}
+
+/// How its questions are carried.
+pub(super) fn carrier(tls: &Tls) -> Carrier {
+    match tls.over() {
+        Over::Tcp => Carrier::Tls,
+        Over::Https { .. } | Over::Quic => Carrier::Multiplexed,
+    }
+}
 
 /// Why a connection gave no reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +48,8 @@ pub(super) enum Failure {
     Network(io::ErrorKind),
     /// There is no TLS with the server, and this is why.
     Tls(Rc<str>),
+    /// It says something that is no reply.
+    NoReply(Rc<str>),
     /// It was open and has ended, after so many replies.
     Lost { answered: u32 },
     /// We ended it, for others to be opened.
@@ -40,7 +63,7 @@ pub(super) fn tcp(server: SocketAddr, permits: Arc<Semaphore>) -> impl Fn() -> O
         Box::pin(async move {
             let permit = permits.acquire_owned().await.ok();
             let stream = open(server).await.map_err(|error| Failure::Network(error.kind()))?;
-            Ok(Opened { stream: Box::new(stream), permit, tls: None })
+            Ok(Opened { link: Link::Stream(Box::new(stream)), permit, tls: None })
         })
     }
 }
@@ -56,6 +79,7 @@ impl From<Failure> for ExchangeError {
         match failure {
             Failure::Network(kind) => Self::Network(kind.into()),
             Failure::Tls(cause) => Self::Tls(cause.to_string()),
+            Failure::NoReply(cause) => Self::NoReply(cause.to_string()),
             Failure::Lost { .. } | Failure::Dismissed => Self::Closed,
         }
     }

@@ -9,8 +9,10 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
 use super::Failure;
-use super::connection::{Connection, Opening, Place, STALL};
+use super::connection::{Connection, Place, STALL};
+use super::link::Opening;
 use crate::dns::Question;
+use crate::dns::stream_query::Carrier;
 use crate::upstream::ExchangeError;
 
 /// Connections at once (RFC 7766, section 6.2.2, asks for as few as will do).
@@ -31,7 +33,7 @@ const DISTRUST: Duration = Duration::from_secs(1);
 /// The connections to one server.
 pub(crate) struct Pool {
     connect: Box<dyn Fn() -> Opening>,
-    padded: bool,
+    carrier: Carrier,
     connections: RefCell<Vec<Rc<Connection>>>,
     /// After how many replies, at least, the server last closed a connection with questions on it,
     /// and when.
@@ -43,11 +45,10 @@ pub(crate) struct Pool {
 }
 
 impl Pool {
-    /// `padded` is for connections that are encrypted.
-    pub(crate) fn new(connect: impl Fn() -> Opening + 'static, padded: bool) -> Self {
+    pub(crate) fn new(connect: impl Fn() -> Opening + 'static, carrier: Carrier) -> Self {
         Self {
             connect: Box::new(connect),
-            padded,
+            carrier,
             connections: RefCell::default(),
             lost: Cell::default(),
             distrusted: RefCell::default(),
@@ -133,7 +134,7 @@ impl Pool {
             connections.swap_remove(index).dismiss();
         }
         let opening = (self.connect)();
-        let connection = Connection::open(opening, self.quota(), self.padded, Rc::clone(&self.ended));
+        let connection = Connection::open(opening, self.quota(), self.carrier, Rc::clone(&self.ended));
         let place = connection.place();
         connections.push(connection);
         Some(place)

@@ -15,12 +15,12 @@ use crate::dns::{Question, RecordType};
 
 const PIPE: usize = 1 << 20;
 
-fn question(number: u16) -> Question {
+pub(super) fn question(number: u16) -> Question {
     let [high, low] = number.to_be_bytes();
     Question::new(&[2, high | 0x80, low | 0x80, 1, low, 0], RecordType::A, false, false).unwrap()
 }
 
-fn local<F: Future>(test: F) -> F::Output {
+pub(super) fn local<F: Future>(test: F) -> F::Output {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
     tokio::task::LocalSet::new().block_on(&runtime, test)
 }
@@ -28,13 +28,13 @@ fn local<F: Future>(test: F) -> F::Output {
 /// A pool, and the far ends of the connections that it opens.
 fn pool() -> (Rc<Pool>, UnboundedReceiver<DuplexStream>) {
     let (accept, accepted) = unbounded_channel();
-    (Rc::new(Pool::new(move || opening(&accept), false)), accepted)
+    (Rc::new(Pool::new(move || opening(&accept), Carrier::Tcp)), accepted)
 }
 
 fn opening(accept: &UnboundedSender<DuplexStream>) -> Opening {
     let (near, far) = duplex(PIPE);
     accept.send(far).unwrap();
-    Box::pin(async move { Ok(Opened { stream: Box::new(near), permit: None, tls: None }) })
+    Box::pin(async move { Ok(Opened { link: Link::Stream(Box::new(near)), permit: None, tls: None }) })
 }
 
 /// The next query of a connection; `None` at its end.
@@ -50,7 +50,7 @@ async fn send(stream: &mut DuplexStream, message: &[u8]) {
     stream.write_all(message).await.unwrap();
 }
 
-fn reply_to(query: &[u8]) -> Vec<u8> {
+pub(super) fn reply_to(query: &[u8]) -> Vec<u8> {
     let mut reply = query.to_vec();
     reply[2] |= 0x80;
     reply
@@ -153,7 +153,7 @@ fn a_server_that_answers_nothing_and_closes_is_asked_three_times() {
 fn a_connection_that_cannot_be_opened_is_an_error_for_all_who_wait() {
     local(async {
         let refused = || -> Opening { Box::pin(async { Err(Failure::Network(io::ErrorKind::ConnectionRefused)) }) };
-        let pool = Pool::new(refused, false);
+        let pool = Pool::new(refused, Carrier::Tcp);
         let sent = Cell::new(false);
         let (one, two) = (question(1), question(2));
         let (one, two) = tokio::join!(pool.ask(&one, || sent.set(true)), pool.ask(&two, || ()));
@@ -171,7 +171,7 @@ fn a_server_that_is_not_trusted_is_tried_once_a_second() {
             counted.set(counted.get() + 1);
             Box::pin(async { Err(Failure::Tls("a stranger".into())) })
         };
-        let pool = Pool::new(distrusted, true);
+        let pool = Pool::new(distrusted, Carrier::Tls);
         for _ in 0..30 {
             let refused = pool.ask(&question(1), || ()).await;
             assert!(matches!(refused, Err(ExchangeError::Tls(cause)) if cause == "a stranger"));

@@ -5,56 +5,114 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::pki_types::ServerName;
-use rustls::{AlertDescription, CertificateError, Error};
+use rustls::{AlertDescription, CertificateError, ClientConfig, Error};
+use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
-use super::connection::{Opened, Opening};
+use super::link::{Link, Opened, Opening};
 use super::{Failure, open};
-use crate::config::Credentials;
+use crate::config::{Credentials, Over};
 
 /// Seconds of a day.
 const DAY: u64 = 86_400;
+/// Sessions with one server that are kept to be resumed; one is needed.
+const SESSIONS: usize = 8;
 
 /// One server over TLS, shared by all workers, which so resume each other's sessions.
 pub struct Tls {
     name: ServerName<'static>,
+    over: Over,
     credentials: Credentials,
+    /// `credentials`, saying what is to be spoken.
+    client: Arc<ClientConfig>,
     /// What was last said to be wrong, so that it is said once.
     complaint: Mutex<Option<String>>,
 }
 
 impl Tls {
     /// `name` is what the server must have a certificate for, signed as `credentials` demand.
-    pub fn new(name: ServerName<'static>, credentials: Credentials) -> Self {
-        Self { name, credentials, complaint: Mutex::default() }
+    pub fn new(name: ServerName<'static>, over: Over, credentials: Credentials) -> Self {
+        let mut client = ClientConfig::clone(&credentials.client);
+        client.alpn_protocols = vec![alpn(&over).to_vec()];
+        if over != Over::Tcp {
+            // A session that was begun over one of them is of no use to another.
+            client.resumption = Resumption::in_memory_sessions(SESSIONS);
+        }
+        Self { name, over, credentials, client: Arc::new(client), complaint: Mutex::default() }
     }
 
     /// Whether the other is of the same certificates, so that connections may be shared.
     pub fn is_as(&self, other: &Self) -> bool {
-        self.name == other.name && self.credentials.fingerprint == other.credentials.fingerprint
+        (&self.name, &self.over) == (&other.name, &other.over)
+            && self.credentials.fingerprint == other.credentials.fingerprint
     }
 
-    /// The name, if it is one, as it stands behind the address of a server.
+    /// What it stands over.
+    pub(super) fn over(&self) -> &Over {
+        &self.over
+    }
+
+    /// Who the server must be.
+    pub(super) fn name(&self) -> &ServerName<'static> {
+        &self.name
+    }
+
+    /// How to connect.
+    pub(super) fn client(&self) -> &Arc<ClientConfig> {
+        &self.client
+    }
+
+    /// Who judges the server's certificate.
+    pub(super) fn verifier(&self) -> &Arc<WebPkiServerVerifier> {
+        &self.credentials.verifier
+    }
+
+    /// TLS over TCP to the server.
+    pub(super) async fn connect(&self, server: SocketAddr) -> Result<TlsStream<TcpStream>, Failure> {
+        let network = |error: io::Error| Failure::Network(error.kind());
+        let stream = open(server).await.map_err(network)?;
+        let connector = TlsConnector::from(Arc::clone(&self.client));
+        let connected = connector.connect(self.name.clone(), stream).await;
+        connected.map_err(|error| self.failure(server, &error).unwrap_or_else(|| network(error)))
+    }
+
+    /// The server as the configuration spells it, with the name, if it is one, behind.
     pub(in crate::upstream) fn shown(&self, address: SocketAddr) -> String {
+        let shown = match &self.over {
+            Over::Tcp => format!("tls://{address}"),
+            Over::Https { path } => format!("https://{address}{path}"),
+            Over::Quic => format!("quic://{address}"),
+        };
         match &self.name {
-            ServerName::DnsName(name) => format!("tls://{address}#{}", name.as_ref()),
-            _ => format!("tls://{address}"),
+            ServerName::DnsName(name) => format!("{shown}#{}", name.as_ref()),
+            _ => shown,
         }
     }
 
-    /// What TLS has to say about an error, if it is one of TLS. In the log it is said once, until
-    /// it changes.
+    /// What TLS has to say about an error, if it is one of TLS.
     pub(super) fn failure(&self, server: SocketAddr, error: &io::Error) -> Option<Failure> {
         let error = error.get_ref()?.downcast_ref::<Error>()?;
+        Some(self.refusal(server, error))
+    }
+
+    /// There is no TLS with the server. In the log it is said once, until it changes.
+    pub(super) fn refusal(&self, server: SocketAddr, error: &Error) -> Failure {
         let cause = self.cause(error);
+        self.complain(server, format!("upstream is not asked: {cause}"));
+        Failure::Tls(cause.into())
+    }
+
+    /// Says what is wrong, unless it was the last to be said.
+    pub(super) fn complain(&self, server: SocketAddr, sentence: String) {
         let mut complaint = self.complaint.lock().unwrap_or_else(PoisonError::into_inner);
-        if complaint.as_ref() != Some(&cause) {
-            tracing::warn!(server = self.shown(server), "upstream is not asked: {cause}");
-            *complaint = Some(cause.clone());
+        if complaint.as_ref() != Some(&sentence) {
+            tracing::warn!(server = self.shown(server), "{sentence}");
+            *complaint = Some(sentence);
         }
-        Some(Failure::Tls(cause.into()))
     }
 
     /// Whether the log says that it is not trusted.
@@ -67,6 +125,14 @@ impl Tls {
         let mut complaint = self.complaint.lock().unwrap_or_else(PoisonError::into_inner);
         if complaint.take().is_some() {
             tracing::info!(server = self.shown(server), "upstream answers again");
+        }
+    }
+
+    fn spoken(&self) -> &'static str {
+        match &self.over {
+            Over::Tcp => "DNS over TLS",
+            Over::Https { .. } => "HTTP/2",
+            Over::Quic => "DNS over QUIC",
         }
     }
 
@@ -96,9 +162,22 @@ impl Tls {
             Error::AlertReceived(AlertDescription::CertificateRequired) => {
                 "it wants a certificate of ours; `certificate` and `key` name the files".to_owned()
             }
+            Error::AlertReceived(AlertDescription::NoApplicationProtocol) => {
+                format!("it does not speak {} there", self.spoken())
+            }
             Error::AlertReceived(alert) => format!("it turned us down: {alert:?}"),
             error => format!("no TLS with it: {error}"),
         }
+    }
+}
+
+/// How we say what we speak: RFC 7858, RFC 9113, section 3.2, and RFC 9250, section 4.1.1, by their
+/// names in the IANA registry.
+fn alpn(over: &Over) -> &'static [u8] {
+    match over {
+        Over::Tcp => b"dot",
+        Over::Https { .. } => b"h2",
+        Over::Quic => b"doq",
     }
 }
 
@@ -122,17 +201,13 @@ impl fmt::Debug for Tls {
 }
 
 /// A way to open TLS connections to a server, as many as there are permits.
-pub(in crate::upstream) fn tls(server: SocketAddr, tls: Arc<Tls>, permits: Arc<Semaphore>) -> impl Fn() -> Opening {
-    let connector = TlsConnector::from(Arc::clone(&tls.credentials.client));
+pub(super) fn tls(server: SocketAddr, tls: Arc<Tls>, permits: Arc<Semaphore>) -> impl Fn() -> Opening {
     move || {
-        let (tls, connector, permits) = (Arc::clone(&tls), connector.clone(), Arc::clone(&permits));
+        let (tls, permits) = (Arc::clone(&tls), Arc::clone(&permits));
         Box::pin(async move {
             let permit = permits.acquire_owned().await.ok();
-            let network = |error: io::Error| Failure::Network(error.kind());
-            let stream = open(server).await.map_err(network)?;
-            let connected = connector.connect(tls.name.clone(), stream).await;
-            let stream = connected.map_err(|error| tls.failure(server, &error).unwrap_or_else(|| network(error)))?;
-            Ok(Opened { stream: Box::new(stream), permit, tls: Some((server, tls)) })
+            let stream = tls.connect(server).await?;
+            Ok(Opened { link: Link::Stream(Box::new(stream)), permit, tls: Some((server, tls)) })
         })
     }
 }
@@ -141,20 +216,26 @@ pub(in crate::upstream) fn tls(server: SocketAddr, tls: Arc<Tls>, permits: Arc<S
 mod tests {
     use std::time::Duration;
 
+    use rustls::RootCertStore;
     use rustls::pki_types::UnixTime;
-    use rustls::{ClientConfig, RootCertStore};
 
     use super::*;
 
-    fn tls(name: &'static str) -> Tls {
+    fn tls(name: &'static str, over: Over) -> Tls {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let certificate = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap().cert;
+        let mut roots = RootCertStore::empty();
+        roots.add(certificate.der().clone()).unwrap();
+        let roots = Arc::new(roots);
+        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::clone(&roots), Arc::clone(&provider));
         let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
-        let config = builder.with_root_certificates(RootCertStore::empty()).with_no_client_auth();
-        Tls::new(ServerName::try_from(name).unwrap(), Credentials { client: Arc::new(config), fingerprint: 0 })
+        let client = Arc::new(builder.with_root_certificates(roots).with_no_client_auth());
+        let credentials = Credentials { client, verifier: verifier.build().unwrap(), fingerprint: 0 };
+        Tls::new(ServerName::try_from(name).unwrap(), over, credentials)
     }
 
     fn said(error: Error) -> String {
-        let tls = tls("dns.b.example");
+        let tls = tls("dns.b.example", Over::Tcp);
         let address = "10.3.0.53:853".parse().unwrap();
         let wrapped = io::Error::new(io::ErrorKind::InvalidData, error);
         match tls.failure(address, &wrapped) {
@@ -195,8 +276,24 @@ mod tests {
     #[test]
     fn an_error_of_the_network_is_none_of_tls() {
         let server = "10.3.0.53:853".parse().unwrap();
-        let tls = tls("10.3.0.53");
+        let tls = tls("10.3.0.53", Over::Tcp);
         assert_eq!(tls.failure(server, &io::ErrorKind::ConnectionReset.into()), None);
-        assert_eq!(tls.shown(server), "tls://10.3.0.53:853");
+    }
+
+    #[test]
+    fn servers_are_shown_as_the_configuration_spells_them() {
+        let server = "10.3.0.53:853".parse().unwrap();
+        let https = || Over::Https { path: "/dns-query".to_owned() };
+        for (name, over, shown) in [
+            ("10.3.0.53", Over::Tcp, "tls://10.3.0.53:853"),
+            ("dns.b.example", Over::Quic, "quic://10.3.0.53:853#dns.b.example"),
+            ("dns.b.example", https(), "https://10.3.0.53:853/dns-query#dns.b.example"),
+        ] {
+            assert_eq!(tls(name, over).shown(server), shown);
+        }
+        let told =
+            |over| tls("dns.b.example", over).cause(&Error::AlertReceived(AlertDescription::NoApplicationProtocol));
+        assert_eq!(told(https()), "it does not speak HTTP/2 there");
+        assert_eq!(told(Over::Quic), "it does not speak DNS over QUIC there");
     }
 }
