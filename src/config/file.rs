@@ -63,6 +63,8 @@ pub(super) struct Upstream {
     pub(super) ca: Option<At<String>>,
     pub(super) certificate: Option<At<String>>,
     pub(super) key: Option<At<String>>,
+    pub(super) source_port: Option<String>,
+    pub(super) case_randomization: bool,
     pub(super) in_flight: u64,
 }
 
@@ -227,6 +229,8 @@ fn upstream(entries: &DeTable<'_>, span: Range<usize>, report: &mut Report<'_>) 
         ca: table.text(&keys::CA, report),
         certificate: table.text(&keys::CERTIFICATE, report),
         key: table.text(&keys::CLIENT_KEY, report),
+        source_port: table.word(&keys::SOURCE_PORT, report).map(|at| at.value),
+        case_randomization: table.flag(&keys::CASE_RANDOMIZATION, report).is_some_and(|at| at.value),
         in_flight: table.number(&keys::SERVER_IN_FLIGHT, report).map_or(0, |at| at.value),
         span: table.span,
     }

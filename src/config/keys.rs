@@ -214,6 +214,10 @@ CERTIFICATE: Upstream "certificate", Text("a path"), Described("none"),
     "A PEM file of the certificate that we show to servers over TLS, and those that vouch for it. Stands together with `key`.";
 CLIENT_KEY: Upstream "key", Text("a path"), Described("none"),
     "A PEM file of the private key to `certificate`.";
+SOURCE_PORT: Upstream "source-port", Word { words: &["shared", "per-query"] }, Described("`shared` for servers at loopback, private, shared and link-local addresses, `per-query` for all others"),
+    "The UDP ports that questions leave from: eight for each worker, for a minute and many questions each, or a new one for each question. That costs more, and is more for a forger to guess (RFC 5452).";
+CASE_RANDOMIZATION: Upstream "case-randomization", Flag, Toml("false"),
+    "Whether names are sent over UDP with their letters in random case, which a forger has to guess as well. A reply in another case is asked for again over TCP: a server that does not keep the case costs time, not the answer.";
 SERVER_IN_FLIGHT: Upstream "in-flight", Count { min: 1, max: 65_536 }, Toml("4096"),
     "The most questions that are out to one of its servers at once, over all workers. Beyond that the next server is asked, and when all are full, clients get a stale answer or REFUSED. The default is as many as one worker has waiting at most; less protects a server that cannot take so many.";
 
@@ -277,7 +281,7 @@ pub(super) const LATER: &[(Section, &[&str])] = &[
     (Section::Admin, &["families", "control"]),
     (Section::Cache, &["persist"]),
     (Section::Log, &["queries", "dnstap", "sample-rate"]),
-    (Section::Upstream, &["source-port", "case-randomization"]),
+    (Section::Upstream, &[]),
     (Section::Zone, &[]),
     (Section::ServeStale, &[]),
     (Section::Match, &[]),

@@ -162,8 +162,21 @@ pub struct Upstream {
     pub trust_ad: Option<bool>,
     /// Whom its servers over TLS are to be vouched for by, and who we are; `Some` if there are any.
     pub tls: Option<Credentials>,
+    /// Where questions over UDP leave from; `None`: as suits the address of the server.
+    pub source_port: Option<SourcePort>,
+    /// Whether names go out over UDP in random case.
+    pub case_randomization: bool,
     /// The most questions out to one server at once.
     pub in_flight: usize,
+}
+
+/// The UDP ports that questions leave from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SourcePort {
+    /// A few, for a while.
+    Shared,
+    /// A new one each time.
+    PerQuery,
 }
 
 /// Whose word is taken for who a server over TLS is, and who we say we are.

@@ -8,12 +8,12 @@ use std::sync::Arc;
 use foldhash::quality::FixedState;
 use rand::RngExt;
 
-use crate::config::{self, Config, Forward, UpstreamServer};
+use crate::config::{self, Config, Forward, SourcePort, UpstreamServer};
 use crate::dns::Name;
 use crate::forward::Plan;
 use crate::handler::Tables;
 use crate::metrics::Registry;
-use crate::upstream::{Group, LastUse, Server, Tls, Transport};
+use crate::upstream::{Group, LastUse, Server, Tls, Transport, UdpHabits};
 use crate::zone::{Unfit, ZoneTable};
 
 use super::nameservers::Nameservers;
@@ -118,7 +118,12 @@ fn group(upstream: &config::Upstream, nameservers: &Nameservers, known: &mut Kno
         };
         let health = before.map(|server| Arc::clone(&server.health)).unwrap_or_default();
         let series = registry.server(&upstream.name, &label);
-        let server = Arc::new(Server { address, transport, trusted, health, series, in_flight: upstream.in_flight });
+        let mut habits = UdpHabits { random_case: upstream.case_randomization, ..UdpHabits::suiting(address.ip()) };
+        if let Some(port) = upstream.source_port {
+            habits.port_per_query = port == SourcePort::PerQuery;
+        }
+        let in_flight = upstream.in_flight;
+        let server = Arc::new(Server { address, transport, trusted, health, series, habits, in_flight });
         known.insert(label, Arc::clone(&server));
         server
     };

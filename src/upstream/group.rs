@@ -86,7 +86,7 @@ impl Group {
 mod tests {
     use super::*;
     use crate::metrics::ServerSeries;
-    use crate::upstream::Transport;
+    use crate::upstream::{Transport, UdpHabits};
 
     fn group(policy: Policy) -> Group {
         let server = |port: u16| {
@@ -97,6 +97,7 @@ mod tests {
                 trusted: true,
                 health: Arc::default(),
                 series,
+                habits: UdpHabits::default(),
                 in_flight: 1,
             })
         };

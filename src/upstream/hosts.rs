@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::{sleep, timeout};
 
 use super::edns::{self, Tries};
-use super::{Exchange, Health, Server, Transport, Way};
+use super::{Exchange, Health, Server, Transport, UdpHabits, Way};
 use crate::clock::Clock;
 use crate::dns::kept::addresses;
 use crate::dns::{Name, Question, RecordType};
@@ -45,11 +45,12 @@ struct Known {
 
 /// Asks for a host's addresses for ever. `found` is told them whenever they have changed.
 pub async fn resolve(exchange: &dyn Exchange, clock: Clock, host: &Host, found: impl Fn(Vec<IpAddr>)) {
-    let server = |&address| {
+    let server = |&address: &SocketAddr| {
         let series = ServerSeries::new("bootstrap".to_owned(), String::new());
         let (health, series) = (Arc::new(Health::default()), Arc::new(series));
+        let habits = UdpHabits::suiting(address.ip());
         // One question for each family.
-        Arc::new(Server { address, transport: Transport::Udp, trusted: false, health, series, in_flight: 2 })
+        Arc::new(Server { address, transport: Transport::Udp, trusted: false, health, series, habits, in_flight: 2 })
     };
     let servers: Vec<Arc<Server>> = host.bootstrap.iter().map(server).collect();
     let mut known = Known::default();

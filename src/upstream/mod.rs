@@ -33,6 +33,7 @@ pub use prober::probe;
 pub use resolv_conf::nameservers;
 pub use sockets::Sockets;
 pub use stream::Tls;
+pub use udp::UdpHabits;
 
 /// How a server is asked.
 #[derive(Clone, Debug)]
@@ -66,6 +67,7 @@ pub struct Server {
     /// Stays the same across reloads.
     pub health: Arc<Health>,
     pub series: Arc<ServerSeries>,
+    pub habits: UdpHabits,
     /// The most questions out to it at once.
     pub in_flight: usize,
 }

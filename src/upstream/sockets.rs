@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 
 use super::stream::{self, Pool};
-use super::udp::{Inbox, Ports};
+use super::udp::{Inbox, Ports, UdpHabits};
 use super::{Exchange, Exchanged, Server, Tls, Transport, Way};
 use crate::clock::Clock;
 use crate::datagram::Batch;
@@ -31,7 +31,7 @@ enum Destination {
 
 /// Exchanges over real sockets. Lives on one worker's thread, with its runtime.
 pub struct Sockets {
-    udp: RefCell<HashMap<SocketAddr, Rc<Ports>>>,
+    udp: RefCell<HashMap<(SocketAddr, UdpHabits), Rc<Ports>>>,
     inbox: Inbox,
     streams: RefCell<HashMap<Destination, Rc<Pool>>>,
     permits: Arc<Semaphore>,
@@ -56,11 +56,8 @@ impl Sockets {
         let (health, clock) = (Arc::clone(&server.health), self.clock);
         // A server whose answers come too late to be used is slow, not silent.
         let late = move || health.heard(clock.now());
-        let mut udp = self.udp.borrow_mut();
-        Rc::clone(
-            udp.entry(server.address)
-                .or_insert_with(|| Rc::new(Ports::new(server.address, Rc::clone(&self.inbox), late))),
-        )
+        let new = || Rc::new(Ports::new(server.address, server.habits, Rc::clone(&self.inbox), late));
+        Rc::clone(self.udp.borrow_mut().entry((server.address, server.habits)).or_insert_with(new))
     }
 
     fn pool(&self, server: &Server) -> Rc<Pool> {
@@ -83,8 +80,9 @@ impl Sockets {
     /// Closes the sockets of servers that are in no group any more, and of those whose files were
     /// read again. Who waits on one of them still gets the reply.
     pub fn keep_only<'s>(&self, servers: impl Iterator<Item = &'s Arc<Server>>) {
-        let used: HashSet<Destination> = servers.map(|server| Destination::of(server)).collect();
-        self.udp.borrow_mut().retain(|address, _| used.contains(&Destination::Plain(*address)));
+        let (used, asked): (HashSet<Destination>, HashSet<_>) =
+            servers.map(|server| (Destination::of(server), (server.address, server.habits))).unzip();
+        self.udp.borrow_mut().retain(|server, _| asked.contains(server));
         self.streams.borrow_mut().retain(|destination, _| used.contains(destination));
     }
 }
@@ -127,7 +125,15 @@ mod tests {
         let sockets = Sockets::new(Clock::start(), Arc::clone(&registry.workers()[0]));
         let series = Arc::new(ServerSeries::new(String::new(), String::new()));
         let (address, health) = (([127, 0, 0, 1], 53).into(), Arc::default());
-        let server = Server { address, transport: Transport::Tcp, trusted: true, health, series, in_flight: 1 };
+        let server = Server {
+            address,
+            transport: Transport::Tcp,
+            trusted: true,
+            health,
+            series,
+            habits: UdpHabits::default(),
+            in_flight: 1,
+        };
         let full = "zerohop_upstream_connections_full_total";
         for (left, counted) in [(1, 0), (0, 1), (0, 2)] {
             let _taken = sockets.permits.try_acquire_many((MAX_CONNECTIONS - left).try_into().unwrap()).unwrap();

@@ -11,7 +11,7 @@ use crate::config::file;
 use crate::config::keys;
 use crate::config::table;
 use crate::config::text::At;
-use crate::config::{Policy, Transport, Upstream, UpstreamServer};
+use crate::config::{Policy, SourcePort, Transport, Upstream, UpstreamServer};
 
 /// The upstream groups, and what zones have made of them so far.
 pub(super) struct Upstreams<'a> {
@@ -81,6 +81,8 @@ impl<'a> Upstreams<'a> {
             policy: Policy::Fastest,
             trust_ad: None,
             tls,
+            source_port: None,
+            case_randomization: false,
             in_flight: keys::DEFAULT_SERVER_IN_FLIGHT,
         });
         Some(self.groups.len() - 1)
@@ -137,10 +139,25 @@ impl<'a> Upstreams<'a> {
             "sequential" => Policy::Sequential,
             _ => Policy::Fastest,
         };
+        let source_port = said.source_port.as_ref().map(|word| match word.as_str() {
+            "per-query" => SourcePort::PerQuery,
+            _ => SourcePort::Shared,
+        });
+        let case_randomization = said.case_randomization;
         let in_flight = usize::try_from(said.in_flight).unwrap_or(usize::MAX);
         let name = name.map_or_else(String::new, |at| at.value.clone());
         self.by_name.entry(name.clone()).or_insert(self.groups.len());
-        self.groups.push(Upstream { name, servers, bootstrap, policy, trust_ad: said.trust_ad, tls, in_flight });
+        self.groups.push(Upstream {
+            name,
+            servers,
+            bootstrap,
+            policy,
+            trust_ad: said.trust_ad,
+            tls,
+            source_port,
+            case_randomization,
+            in_flight,
+        });
         self.named_at.push(said.name.as_ref().map_or(said.span.start, |at| at.span.start));
         self.used.push(false);
     }

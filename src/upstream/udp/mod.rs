@@ -5,6 +5,7 @@
 //! for a while and then replaced, so that neither an attacker nor a load balancer that pins flows
 //! gets used to it.
 
+mod habits;
 mod port;
 #[cfg(test)]
 mod tests;
@@ -19,11 +20,16 @@ use rand::RngExt;
 use super::ExchangeError;
 use crate::datagram::Batch;
 use crate::dns::Question;
+pub use habits::UdpHabits;
 use port::Port;
 
 /// Sockets in use at once: with 16 bits of ID, 19 bits that an attacker has to guess beside the
 /// port, which is one of some 28,000.
 const SOCKETS: usize = 8;
+
+/// Sockets for one question each, open at once. With more, questions share the others: descriptors
+/// are left for clients.
+const MOST_SINGLE: usize = 256;
 
 /// Where a worker's replies from all servers are taken in.
 pub(super) type Inbox = Rc<RefCell<Batch>>;
@@ -31,6 +37,9 @@ pub(super) type Inbox = Rc<RefCell<Batch>>;
 /// The sockets towards one server.
 pub(super) struct Ports {
     server: SocketAddr,
+    habits: UdpHabits,
+    /// Held by each socket that is for one question.
+    single: Rc<()>,
     sockets: RefCell<Vec<Rc<Port>>>,
     /// The socket whose packets have not been sent yet: those of one turn of the worker leave
     /// together.
@@ -41,14 +50,20 @@ pub(super) struct Ports {
 
 impl Ports {
     /// `late` is told of replies that come when nobody waits for them any more.
-    pub(super) fn new(server: SocketAddr, inbox: Inbox, late: impl Fn() + 'static) -> Self {
-        Self { server, sockets: RefCell::default(), filling: RefCell::default(), inbox, late: Rc::new(late) }
+    pub(super) fn new(server: SocketAddr, habits: UdpHabits, inbox: Inbox, late: impl Fn() + 'static) -> Self {
+        let (single, sockets, filling) = (Rc::default(), RefCell::default(), RefCell::default());
+        Self { server, habits, single, sockets, filling, inbox, late: Rc::new(late) }
     }
 
     /// Asks once and waits for as long as the caller does. `None`: the reply was truncated. `sent`
     /// is told when the question is on its way.
     pub(super) async fn ask(&self, question: &Question, sent: impl FnOnce()) -> Result<Option<Vec<u8>>, ExchangeError> {
-        self.choose().await?.ask(question, sent).await
+        // This holds one itself.
+        if self.habits.port_per_query && Rc::strong_count(&self.single) <= MOST_SINGLE {
+            let _single = Rc::clone(&self.single);
+            return self.open().await?.ask(question, self.habits.random_case, sent).await;
+        }
+        self.choose().await?.ask(question, self.habits.random_case, sent).await
     }
 
     /// The socket that is being filled, else a random one.
@@ -68,8 +83,12 @@ impl Ports {
         if let Some(port) = self.sockets.borrow().get(index) {
             return Ok(Rc::clone(port));
         }
-        let port = Port::open(self.server, &self.inbox, Rc::clone(&self.late)).await?;
+        let port = self.open().await?;
         self.sockets.borrow_mut().push(Rc::clone(&port));
         Ok(port)
+    }
+
+    async fn open(&self) -> io::Result<Rc<Port>> {
+        Port::open(self.server, &self.inbox, Rc::clone(&self.late)).await
     }
 }

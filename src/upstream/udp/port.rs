@@ -17,11 +17,13 @@ use tokio::task::{AbortHandle, spawn_local};
 use tokio::time::Instant;
 
 use super::Inbox;
+use super::habits::in_random_case;
 use crate::datagram::{BATCH, Outbox, PACKET};
 use crate::dns::Question;
 use crate::dns::message::Header;
 use crate::dns::query::write_upstream_query;
 use crate::dns::response::MAX_UDP_PAYLOAD;
+use crate::dns::stored_answer::HEADER;
 use crate::upstream::ExchangeError;
 use crate::upstream::matching::{Match, classify};
 
@@ -46,12 +48,34 @@ pub(super) struct Port {
 
 pub(super) struct Waiting {
     question: Question,
+    /// The name as it was sent, when that is not in lower case.
+    spelled: Option<Box<[u8]>>,
     /// `None` once the reply has been handed over. The ID stays taken until whoever asked lets go
     /// of it, so that they never let go of somebody else's.
     reply: Option<oneshot::Sender<Arrival>>,
 }
 
-/// The reply, `None` for one that was truncated; or what the network said instead.
+impl Waiting {
+    /// Whether the reply has the name as it was sent; some have no name at all, and no data.
+    fn is_spelled_in(&self, reply: &[u8]) -> bool {
+        let Some(spelled) = &self.spelled else { return true };
+        reply[4..6] == [0, 0] || reply.len() == HEADER || reply[HEADER..].starts_with(spelled)
+    }
+
+    /// The reply with the name in lower case, which names in its records may point to.
+    fn in_lower_case(&self, reply: &[u8]) -> Vec<u8> {
+        let mut reply = reply.to_vec();
+        if let Some(spelled) = &self.spelled
+            && reply[HEADER..].starts_with(spelled)
+        {
+            reply[HEADER..HEADER + spelled.len()].copy_from_slice(self.question.name());
+        }
+        reply
+    }
+}
+
+/// The reply, `None` for one that was truncated or has
+/// the name in another case; or what the network said instead.
 pub(super) type Arrival = Result<Option<Vec<u8>>, io::ErrorKind>;
 
 /// Takes a question off its socket when nobody waits for the reply any more.
@@ -96,11 +120,18 @@ impl Port {
     pub(super) async fn ask(
         self: Rc<Self>,
         question: &Question,
+        random_case: bool,
         sent: impl FnOnce(),
     ) -> Result<Option<Vec<u8>>, ExchangeError> {
         let (reply, arrival) = oneshot::channel();
-        let registered = self.register(question, reply);
-        if self.post(question, registered.id) {
+        let mut packet = write_upstream_query(question, 0, MAX_UDP_PAYLOAD);
+        let spelled = random_case.then(|| in_random_case(question.name()));
+        if let Some(spelled) = &spelled {
+            packet[HEADER..HEADER + spelled.len()].copy_from_slice(spelled);
+        }
+        let registered = self.register(question, spelled, reply);
+        packet[..2].copy_from_slice(&registered.id.to_be_bytes());
+        if self.post(&packet, registered.id) {
             // Behind all tasks that are ready, whose questions go along.
             spawn_local(send(Rc::clone(&self)));
         }
@@ -117,24 +148,27 @@ impl Port {
     }
 
     /// Enters a question under an ID that no other question on this socket has.
-    pub(super) fn register(&self, question: &Question, reply: oneshot::Sender<Arrival>) -> Registered<'_> {
+    pub(super) fn register(
+        &self,
+        question: &Question,
+        spelled: Option<Box<[u8]>>,
+        reply: oneshot::Sender<Arrival>,
+    ) -> Registered<'_> {
         self.asked.set(self.asked.get() + 1);
         let mut waiting = self.waiting.borrow_mut();
         // A socket takes at most QUESTIONS_PER_SOCKET, so that a free ID is found at once.
         let id = std::iter::repeat_with(|| rand::rng().random()).find(|id| !waiting.contains_key(id)).unwrap_or(0);
-        waiting.insert(id, Waiting { question: question.clone(), reply: Some(reply) });
+        waiting.insert(id, Waiting { question: question.clone(), spelled, reply: Some(reply) });
         Registered { port: self, id }
     }
 
-    /// Lays a question out to be sent, and says whether it is the first.
-    fn post(&self, question: &Question, id: u16) -> bool {
-        let packet = write_upstream_query(question, id, MAX_UDP_PAYLOAD);
-        let write = |room: &mut [u8]| {
-            room.copy_from_slice(&packet);
-            packet.len()
-        };
+    /// Lays a packet out to be sent, and says whether it is the first.
+    fn post(&self, packet: &[u8], id: u16) -> bool {
         self.posted.borrow_mut().push(id);
-        self.outbox.borrow_mut().push(None, packet.len(), write)
+        self.outbox.borrow_mut().push(None, packet.len(), |room| {
+            room.copy_from_slice(packet);
+            packet.len()
+        })
     }
 
     /// Whether what is posted now leaves with others.
@@ -155,7 +189,7 @@ impl Port {
         };
         let arrival = match classify(packet, id, &asked.question) {
             // What fills all the room may have been longer.
-            Match::Reply if packet.len() < PACKET => Some(packet.to_vec()),
+            Match::Reply if packet.len() < PACKET && asked.is_spelled_in(packet) => Some(asked.in_lower_case(packet)),
             Match::Reply | Match::Truncated => None,
             Match::Foreign => return,
         };

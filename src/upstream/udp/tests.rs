@@ -25,7 +25,7 @@ fn inbox() -> Inbox {
 
 async fn server() -> (UdpSocket, Ports) {
     let server = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-    let ports = Ports::new(server.local_addr().unwrap(), inbox(), || ());
+    let ports = Ports::new(server.local_addr().unwrap(), UdpHabits::default(), inbox(), || ());
     (server, ports)
 }
 
@@ -70,7 +70,7 @@ fn an_id_stays_taken_until_whoever_asked_lets_go() {
         let (_server, ports) = server().await;
         let port = ports.choose().await.unwrap();
         let (reply, mut arrival) = oneshot::channel();
-        let registered = port.register(&question(b'a'), reply);
+        let registered = port.register(&question(b'a'), None, reply);
         let packet = reply_to(&write_upstream_query(&question(b'a'), registered.id, MAX_UDP_PAYLOAD));
         port.deliver(&packet);
         assert!(arrival.try_recv().is_ok());
@@ -86,7 +86,8 @@ fn a_reply_that_comes_too_late_is_still_a_sign_of_life() {
     local(async {
         let server = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let (late, mut told) = tokio::sync::mpsc::unbounded_channel();
-        let ports = Ports::new(server.local_addr().unwrap(), inbox(), move || late.send(()).unwrap());
+        let ports =
+            Ports::new(server.local_addr().unwrap(), UdpHabits::default(), inbox(), move || late.send(()).unwrap());
         let asked = question(b'a');
         let giving_up = async {
             tokio::select! {
@@ -151,5 +152,77 @@ fn ids_and_ports_vary_and_worn_sockets_are_replaced() {
         ports.sockets.borrow().iter().for_each(|port| port.asked.set(QUESTIONS_PER_SOCKET));
         let port = ports.choose().await.unwrap();
         assert_eq!((port.asked.get(), ports.sockets.borrow().len()), (0, 1));
+    });
+}
+
+#[test]
+fn each_question_has_a_port_of_its_own_where_that_is_wanted() {
+    local(async {
+        let server = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let habits = UdpHabits { port_per_query: true, ..UdpHabits::default() };
+        let ports = Ports::new(server.local_addr().unwrap(), habits, inbox(), || ());
+        let asked = question(b'a');
+        let mut sources = std::collections::HashSet::new();
+        for _ in 0..50 {
+            let answering = async {
+                let (query, from) = receive(&server).await;
+                server.send_to(&reply_to(&query), from).await.unwrap();
+                from
+            };
+            let (reply, from) = tokio::join!(ports.ask(&asked, || ()), answering);
+            reply.unwrap().unwrap();
+            sources.insert(from);
+        }
+        assert!(sources.len() > 40, "{} ports", sources.len());
+        assert_eq!((ports.sockets.borrow().len(), Rc::strong_count(&ports.single)), (0, 1), "none is left open");
+        let many: Vec<_> = (0..MOST_SINGLE).map(|_| Rc::clone(&ports.single)).collect();
+        let answering = async {
+            let (query, from) = receive(&server).await;
+            server.send_to(&reply_to(&query), from).await.unwrap();
+        };
+        let (reply, ()) = tokio::join!(ports.ask(&asked, || ()), answering);
+        reply.unwrap().unwrap();
+        assert_eq!(ports.sockets.borrow().len(), 1, "with so many, sockets are shared");
+        drop(many);
+    });
+}
+
+#[test]
+fn a_name_in_random_case_has_to_come_back_as_it_was_sent() {
+    local(async {
+        let server = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let habits = UdpHabits { random_case: true, ..UdpHabits::default() };
+        let ports = Ports::new(server.local_addr().unwrap(), habits, inbox(), || ());
+        let name = b"\x1eabcdefghijklmnopqrstuvwxyzabcd\x00";
+        let asked = Question::new(name, RecordType::A, false, false).unwrap();
+        let mut spellings = std::collections::HashSet::new();
+        for keeps in [true, true, false] {
+            let answering = async {
+                let (query, from) = receive(&server).await;
+                let mut reply = reply_to(&query);
+                if !keeps {
+                    reply[13] ^= 0x20;
+                }
+                server.send_to(&reply, from).await.unwrap();
+                query[12..12 + name.len()].to_vec()
+            };
+            let (reply, spelled) = tokio::join!(ports.ask(&asked, || ()), answering);
+            assert!(spelled.eq_ignore_ascii_case(name));
+            let reply = reply.unwrap();
+            assert_eq!(reply.is_some(), keeps, "another case is to be asked for again over TCP");
+            if let Some(reply) = reply {
+                assert_eq!(&reply[12..12 + name.len()], name, "names that point here are in lower case");
+            }
+            spellings.insert(spelled);
+        }
+        assert_eq!(spellings.len(), 3);
+        // An error that leaves the question out is one all the same.
+        let answering = async {
+            let (query, from) = receive(&server).await;
+            let reply = [query[0], query[1], 0x81, 0x85, 0, 0, 0, 0, 0, 0, 0, 0];
+            server.send_to(&reply, from).await.unwrap();
+        };
+        let (reply, ()) = tokio::join!(ports.ask(&asked, || ()), answering);
+        assert!(reply.unwrap().is_some());
     });
 }
