@@ -20,4 +20,9 @@ impl Clock {
     pub fn now(&self) -> Moment {
         Moment::after_origin(self.origin.elapsed())
     }
+
+    /// The moment as timers take it.
+    pub fn instant(&self, moment: Moment) -> Instant {
+        self.origin + moment.since(Moment::ORIGIN)
+    }
 }

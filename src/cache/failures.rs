@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use foldhash::fast::RandomState;
 
-use super::key::Key;
+use super::key::{Key, Keyed};
 use crate::dns::{Moment, StoredAnswer};
 use crate::metrics::counter::Shared;
 
@@ -45,14 +45,14 @@ struct Failure {
 
 impl Failures {
     /// The failure that was the last word on this question, while it counts.
-    pub fn get(&self, key: &[u8], now: Moment) -> Option<Arc<StoredAnswer>> {
+    pub fn get(&self, key: &dyn Keyed, now: Moment) -> Option<Arc<StoredAnswer>> {
         let table = self.filled()?;
         table.failures.get(key).filter(|failure| now < failure.until).map(|failure| Arc::clone(&failure.answer))
     }
 
     /// Whether the last that was heard of this question is a failure: one that counts, or has not
     /// counted for so short a time that another one now would be of the same trouble.
-    pub fn had(&self, key: &[u8], now: Moment) -> bool {
+    pub fn had(&self, key: &dyn Keyed, now: Moment) -> bool {
         let Some(table) = self.filled() else { return false };
         table.failures.get(key).is_some_and(|failure| failure.is_recent(now))
     }
@@ -94,7 +94,7 @@ impl Failures {
     }
 
     /// Forgets the failure of a question that has been answered.
-    pub fn remove(&self, key: &[u8]) {
+    pub fn remove(&self, key: &dyn Keyed) {
         if let Some(mut table) = self.filled() {
             table.failures.remove(key);
             self.count.store(table.failures.len(), Relaxed);
@@ -136,23 +136,27 @@ mod tests {
     use super::*;
     use crate::dns::Rcode;
 
+    fn key(text: &str) -> Key {
+        Key::from(text.as_bytes())
+    }
+
     #[test]
     fn failures_last_one_second_doubling_to_five() {
         let failures = Failures::default();
         let servfail = Arc::new(StoredAnswer::bare(Rcode::SERVFAIL, Some(22)));
         let mut now = Moment::default();
         for seconds in [1, 2, 4, 5, 5] {
-            failures.put(b"k"[..].into(), Arc::clone(&servfail), now);
+            failures.put(key("k"), Arc::clone(&servfail), now);
             let end = now + Duration::from_secs(seconds);
-            assert!(failures.get(b"k", now + Duration::from_millis(seconds * 1000 - 1)).is_some(), "{seconds}");
-            assert!(failures.get(b"k", end).is_none(), "{seconds}");
-            assert!(failures.had(b"k", end + LONGEST) && !failures.had(b"k", end + LONGEST * 2), "{seconds}");
+            assert!(failures.get(&key("k"), now + Duration::from_millis(seconds * 1000 - 1)).is_some(), "{seconds}");
+            assert!(failures.get(&key("k"), end).is_none(), "{seconds}");
+            assert!(failures.had(&key("k"), end + LONGEST) && !failures.had(&key("k"), end + LONGEST * 2), "{seconds}");
             now = end + Duration::from_millis(100);
         }
-        failures.put(b"k"[..].into(), Arc::clone(&servfail), now);
-        failures.remove(b"k");
-        failures.put(b"k"[..].into(), servfail, now);
-        assert!(failures.get(b"k", now + Duration::from_secs(1)).is_none(), "it starts over after an answer");
+        failures.put(key("k"), Arc::clone(&servfail), now);
+        failures.remove(&key("k"));
+        failures.put(key("k"), servfail, now);
+        assert!(failures.get(&key("k"), now + Duration::from_secs(1)).is_none(), "it starts over after an answer");
     }
 
     #[test]

@@ -12,5 +12,5 @@ mod store;
 
 pub use failures::Failures;
 pub use front::{Found, Front, Memory};
-pub use key::{Key, KeyBuffer};
+pub use key::{Key, KeyBuffer, Keyed};
 pub use store::{Cached, Store};

@@ -14,7 +14,7 @@ use foldhash::fast::RandomState;
 use moka::Expiry;
 use moka::notification::RemovalCause;
 
-use super::key::Key;
+use super::key::{Key, Keyed};
 use super::prefetch::{HOT, due_from};
 use crate::dns::{Moment, StoredAnswer};
 use crate::metrics::counter::Shared;
@@ -28,9 +28,9 @@ const ROUND: Duration = Duration::from_millis(5);
 /// How long the idle cache thread sleeps: nothing waits for it.
 const IDLE: Duration = Duration::from_secs(1);
 /// What moka and the allocator need for an entry beside key and answer, in bytes: measured as the
-/// growth of resident memory over 100,000 answers of one A record, less their own octets: 512, and 64
-/// for the count of finds and what goes with it.
-const OVERHEAD: usize = 576;
+/// growth of resident memory over 100,000 answers of one A record, less their own octets: 512, 64
+/// for the count of finds and what goes with it, and 24 for the count and the hash of the key.
+const OVERHEAD: usize = 600;
 
 /// By how much the time that an entry stays beyond its TTL differs from key to key, as a part of it:
 /// what came in together must not all be thrown out together, which would hold the cache thread up.
@@ -184,7 +184,7 @@ impl Store {
     }
 
     /// The answer under `key`, whether it still holds or not.
-    pub fn get(&self, key: &[u8]) -> Option<Cached> {
+    pub fn get(&self, key: &dyn Keyed) -> Option<Cached> {
         self.parts.get(key)
     }
 
@@ -210,7 +210,7 @@ impl Store {
     /// Waits until all that was handed over before can be found.
     pub fn settle(&self) {
         let (held, gone) = sync_channel::<()>(1);
-        self.remove(Key::default(), Box::new(held));
+        self.remove(Key::from(&[][..]), Box::new(held));
         self.thread.unpark();
         // Nothing is ever sent: the other end goes away.
         let _ = gone.recv();
@@ -228,7 +228,7 @@ impl Store {
 }
 
 impl Parts {
-    fn get(&self, key: &[u8]) -> Option<Cached> {
+    fn get(&self, key: &dyn Keyed) -> Option<Cached> {
         self.data.get(key).or_else(|| self.denials.get(key))
     }
 
@@ -262,7 +262,7 @@ fn part(max_bytes: u64, counts: &Arc<Counts>) -> Part {
     moka::sync::Cache::builder()
         .max_capacity(max_bytes)
         .weigher(|key: &Key, cached: &Cached| {
-            u32::try_from(key.len() + cached.answer.memory() + OVERHEAD).unwrap_or(u32::MAX)
+            u32::try_from(key.octets().len() + cached.answer.memory() + OVERHEAD).unwrap_or(u32::MAX)
         })
         .expire_after(Lifetimes::default())
         .eviction_listener(move |_, _, cause| {
@@ -270,7 +270,6 @@ fn part(max_bytes: u64, counts: &Arc<Counts>) -> Part {
                 evicted.evictions.add(1);
             }
         })
-        // Keys are hashed four times on their way in, and again each time the table grows.
         .build_with_hasher(RandomState::default())
 }
 

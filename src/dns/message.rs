@@ -11,6 +11,9 @@ use super::stored_answer::{HEADER, Section, TYPE_AND_CLASS};
 /// and a name has 127 (RFC 1035, section 2.3.4).
 const MAX_POINTERS: usize = 127;
 
+/// A record of the root, without RDATA.
+const LEAST_RECORD: usize = 11;
+
 /// The message breaks the rules of its format; what it says cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Malformed;
@@ -175,7 +178,8 @@ impl<'m> Message<'m> {
         }
         let (_, behind) = WireName::read(bytes, HEADER)?;
         let mut at = behind + TYPE_AND_CLASS;
-        let mut records = Vec::new();
+        let counted: usize = (1..=3).map(|section| usize::from(header.count(section))).sum();
+        let mut records = Vec::with_capacity(counted.min(bytes.len() / LEAST_RECORD));
         for (index, section) in [Section::Answer, Section::Authority, Section::Additional].into_iter().enumerate() {
             for _ in 0..header.count(index + 1) {
                 let record = read_record(bytes, at, section)?;

@@ -19,6 +19,8 @@ pub(super) const OPT_LENGTH: usize = 11;
 const POINTER_TO_QUESTION: [u8; 2] = [0xc0, 0x0c];
 /// The furthest octet that a compression pointer reaches.
 const MAX_POINTER: usize = 0x3fff;
+/// A record without its RDATA, whose owner is a pointer, as it nearly always is.
+const POINTED_RECORD: usize = 12;
 /// How many names a builder remembers to point at: enough for any sane CNAME chain, and a bound on
 /// the work that a hostile reply can cause.
 const MAX_REMEMBERED_NAMES: usize = 16;
@@ -215,6 +217,7 @@ impl AnswerBuilder {
         rdata: &[u8],
     ) -> Result<(), TooLarge> {
         let start = self.body.len();
+        self.body.reserve(POINTED_RECORD + rdata.len());
         self.push_owner(owner);
         self.body.extend_from_slice(&rtype.code().to_be_bytes());
         self.body.extend_from_slice(&1u16.to_be_bytes());

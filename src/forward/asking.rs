@@ -7,13 +7,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{sleep_until, timeout_at};
 
 use super::decision::{Failure, Outcome};
 use super::round::{Round, Send};
 use super::{Forwarder, Plan};
-use crate::dns::Question;
+use crate::clock::Clock;
 use crate::dns::kept::{Verdict, keep};
+use crate::dns::{Moment, Question};
 use crate::metrics::Attempt;
 use crate::upstream::edns::{self, Tries};
 use crate::upstream::{Group, Server, Way};
@@ -27,7 +28,7 @@ struct Matter<'a> {
     group: &'a Group,
     plan: &'a Plan,
     question: &'a Question,
-    deadline: Instant,
+    deadline: Moment,
 }
 
 impl Forwarder {
@@ -36,20 +37,20 @@ impl Forwarder {
         group: &Group,
         plan: &Plan,
         question: &Question,
-        deadline: Instant,
+        deadline: Moment,
+        now: Moment,
     ) -> Outcome {
-        let now = self.clock.now();
         let Some(mut round) = Round::of(group, &plan.zone, now) else { return Outcome::Failure(Failure::Silent) };
         let matter = Matter { group, plan, question, deadline };
-        let Some(mut asking) = round.due(now).and_then(|send| self.askings(matter, send).next()) else {
+        let Some(mut asking) = round.due(now).and_then(|send| self.askings(matter, send, now).next()) else {
             return Outcome::Failure(Failure::Full);
         };
         // Nearly always the first server answers in time, and there is nobody else to listen to.
         let until = round.next_send().map_or(deadline, |next| next.min(deadline));
-        match timeout_at(until, &mut asking).await {
+        match timeout_at(self.clock.instant(until), &mut asking).await {
             Ok((_, answer @ Outcome::Answer(_))) => answer,
             Ok((from, Outcome::Failure(reason))) => {
-                round.failed(from);
+                round.failed(from, self.clock.now());
                 Box::pin(self.ask_on(round, matter, None, Some(reason))).await
             }
             Err(_) => Box::pin(self.ask_on(round, matter, Some(asking), None)).await,
@@ -76,44 +77,56 @@ impl Forwarder {
                 Some((from, outcome)) = running.next(), if !running.is_empty() => match outcome {
                     Outcome::Answer(kept) => return Outcome::Answer(kept),
                     Outcome::Failure(reason) => {
-                        round.failed(from);
+                        round.failed(from, self.clock.now());
                         failure = failure.max(Some(reason));
                     }
                 },
-                () = sleep_until(next_send.unwrap_or(matter.deadline)), if next_send.is_some() => {}
-                () = sleep_until(matter.deadline) => return Outcome::Failure(failure.unwrap_or(Failure::TimedOut)),
+                () = self.sleep_until(next_send.unwrap_or(matter.deadline)), if next_send.is_some() => {}
+                () = self.sleep_until(matter.deadline) => return Outcome::Failure(failure.unwrap_or(Failure::TimedOut)),
             }
-            if let Some(send) = round.due(self.clock.now()) {
-                running.extend(self.askings(matter, send));
+            let now = self.clock.now();
+            if let Some(send) = round.due(now) {
+                running.extend(self.askings(matter, send, now));
             }
         }
     }
 
+    async fn sleep_until(&self, moment: Moment) {
+        sleep_until(self.clock.instant(moment)).await;
+    }
+
     /// A server, asked in each of the ways.
-    fn askings<'a>(&'a self, matter: Matter<'a>, send: Send) -> impl Iterator<Item = Asking<'a>> {
+    fn askings<'a>(&'a self, matter: Matter<'a>, send: Send, now: Moment) -> impl Iterator<Item = Asking<'a>> {
         let Send { to, server, tries, ways } = send;
         ways.iter().map(move |&way| {
             let (server, tries) = (Arc::clone(&server), Rc::clone(&tries));
-            Box::pin(async move { (to, self.ask_server(&server, way, &tries, matter).await) }) as Asking<'a>
+            Box::pin(async move { (to, self.ask_server(&server, way, &tries, matter, now).await) }) as Asking<'a>
         })
     }
 
-    async fn ask_server(&self, server: &Arc<Server>, way: Way, tries: &Tries, matter: Matter<'_>) -> Outcome {
+    async fn ask_server(
+        &self,
+        server: &Arc<Server>,
+        way: Way,
+        tries: &Tries,
+        matter: Matter<'_>,
+        started: Moment,
+    ) -> Outcome {
         let Matter { group, plan, question, .. } = matter;
-        let mut attempt = Unfinished { server, group, started: Instant::now(), ended: false };
+        let mut attempt = Unfinished { server, group, clock: self.clock, started, ended: false };
         let reply = match edns::ask(&*self.exchange, server, question, way, tries, || self.clock.now()).await {
             Ok(reply) => reply,
             Err(error) => {
                 tracing::debug!(%server, ?question, %error, "upstream cannot be reached");
                 server.health.failed(None);
-                attempt.end(Attempt::Unreachable);
+                attempt.end(Attempt::Unreachable, self.clock.now());
                 return Outcome::Failure(Failure::Unreachable);
             }
         };
-        server.health.heard(self.clock.now());
+        let now = self.clock.now();
+        server.health.heard(now);
         group.hedges.note(true);
-        let (attempted, outcome) = match keep(question, &reply, server.trusted, &plan.zone, plan.ttl, self.clock.now())
-        {
+        let (attempted, outcome) = match keep(question, &reply, server.trusted, &plan.zone, plan.ttl, now) {
             Err(_) => (Attempt::Unusable, Outcome::Failure(Failure::Unusable)),
             Ok(kept) => {
                 let replied = Attempt::Replied(kept.answer.rcode());
@@ -125,10 +138,10 @@ impl Forwarder {
             }
         };
         match outcome {
-            Outcome::Answer(_) => server.health.answered(attempt.started.elapsed()),
+            Outcome::Answer(_) => server.health.answered(now.since(started)),
             Outcome::Failure(_) => server.health.failed(None),
         }
-        attempt.end(attempted);
+        attempt.end(attempted, now);
         outcome
     }
 }
@@ -137,14 +150,15 @@ impl Forwarder {
 struct Unfinished<'s> {
     server: &'s Server,
     group: &'s Group,
-    started: Instant,
+    clock: Clock,
+    started: Moment,
     ended: bool,
 }
 
 impl Unfinished<'_> {
-    fn end(&mut self, attempt: Attempt) {
+    fn end(&mut self, attempt: Attempt, now: Moment) {
         self.ended = true;
-        self.server.series.ended(attempt, self.started.elapsed());
+        self.server.series.ended(attempt, now.since(self.started));
     }
 }
 
@@ -153,13 +167,14 @@ impl Drop for Unfinished<'_> {
         if self.ended {
             return;
         }
-        let waited = self.started.elapsed();
+        let now = self.clock.now();
+        let waited = now.since(self.started);
         // Late for longer than its patience is a time-out, whoever answered in the end.
         let late = waited >= self.server.health.patience();
         if late {
             self.server.health.failed(Some(waited));
             self.group.hedges.note(false);
         }
-        self.end(if late { Attempt::TimedOut } else { Attempt::Overtaken });
+        self.end(if late { Attempt::TimedOut } else { Attempt::Overtaken }, now);
     }
 }

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::cache::{Cached, KeyBuffer};
+use crate::cache::{Cached, KeyBuffer, Keyed};
 use crate::dns::chain::inherit;
 use crate::dns::name::suffixes;
 use crate::dns::{Moment, Question, Rcode, RecordType};
@@ -47,9 +47,8 @@ impl Forwarder {
         let (denied, found) = within.map(|name| question.denial(name)).find_map(|denied| {
             let key = KeyBuffer::new(plan.identity, &denied);
             // In this order: what leaves the one is in the other before.
-            let found = self.shared.in_flight.answered(key.as_bytes(), now).or_else(|| {
-                let Cached { answer, expires, .. } =
-                    self.shared.store.get(key.as_bytes()).filter(|cached| cached.holds(now))?;
+            let found = self.shared.in_flight.answered(&key, now).or_else(|| {
+                let Cached { answer, expires, .. } = self.shared.store.get(&key).filter(|cached| cached.holds(now))?;
                 Some(Forwarded { answer, expires: Some(expires), source: Source::Cache })
             })?;
             Some((denied, found))

@@ -1,7 +1,6 @@
 //! Questions that are being asked upstream right now, so that equal ones are asked once.
 
 use std::collections::HashMap;
-use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -9,17 +8,17 @@ use foldhash::fast::RandomState;
 use tokio::sync::oneshot;
 
 use super::Forwarded;
-use crate::cache::Key;
+use crate::cache::{Key, Keyed};
 use crate::dns::Moment;
 
 /// Locked on misses only; sixteen locks, so that workers seldom meet at one.
 const SHARDS: usize = 16;
+const SHARD_SHIFT: u32 = u64::BITS - SHARDS.trailing_zeros();
 
 /// The questions in flight of all workers.
 #[derive(Default)]
 pub struct InFlight {
     shards: [Mutex<HashMap<Key, Entry, RandomState>>; SHARDS],
-    hasher: RandomState,
     askings: AtomicU64,
 }
 
@@ -96,7 +95,7 @@ impl InFlight {
     }
 
     /// An answer that is on its way into the cache under this key.
-    pub(super) fn answered(&self, key: &[u8], now: Moment) -> Option<Forwarded> {
+    pub(super) fn answered(&self, key: &dyn Keyed, now: Moment) -> Option<Forwarded> {
         match &self.shard(key).get(key)?.state {
             State::Answered(forwarded) if forwarded.expires.is_some_and(|expires| now < expires) => {
                 Some(forwarded.clone())
@@ -114,8 +113,9 @@ impl InFlight {
         self.len() == 0
     }
 
-    fn shard(&self, key: &[u8]) -> MutexGuard<'_, HashMap<Key, Entry, RandomState>> {
-        let index = usize::try_from(self.hasher.hash_one(key) % SHARDS as u64).unwrap_or(0);
+    fn shard(&self, key: &dyn Keyed) -> MutexGuard<'_, HashMap<Key, Entry, RandomState>> {
+        // The upper bits: the maps take the lower ones.
+        let index = usize::try_from(key.hashed() >> SHARD_SHIFT).unwrap_or(0);
         self.shards[index].lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -13,9 +13,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
-use crate::cache::{Cached, Failures, Key, KeyBuffer, Store};
+use crate::cache::{Cached, Failures, Key, KeyBuffer, Keyed, Store};
 use crate::clock::Clock;
 use crate::config::{NextOn, ServeStale};
 use crate::dns::kept::Kept;
@@ -99,15 +99,15 @@ impl Forwarder {
     /// failure of the last seconds, instead of which a stale answer is given if there is one.
     pub fn recall(self: &Rc<Self>, plan: &Arc<Plan>, question: &Question, now: Moment) -> Option<Forwarded> {
         let key = KeyBuffer::new(plan.identity, question);
-        let cached = self.shared.store.get(key.as_bytes());
-        self.known(plan, question, key.as_bytes(), cached.as_ref(), now)
+        let cached = self.shared.store.get(&key);
+        self.known(plan, question, &key, cached.as_ref(), now)
     }
 
     fn known(
         self: &Rc<Self>,
         plan: &Arc<Plan>,
         question: &Question,
-        key: &[u8],
+        key: &dyn Keyed,
         cached: Option<&Cached>,
         now: Moment,
     ) -> Option<Forwarded> {
@@ -151,7 +151,7 @@ impl Forwarder {
         let forwarded = match joined {
             Joined::Known(known) => known,
             Joined::Behind(result) => heard(timeout(patience, result).await),
-            Joined::First(lead) if stale.is_none() => self.lead(plan, question, key, lead).await,
+            Joined::First(lead) if stale.is_none() => self.lead(plan, question, key, lead, now).await,
             Joined::First(lead) => match self.lead_in_background(plan, question, key, lead) {
                 Some(asking) => heard(timeout(patience, asking).await),
                 None => decision::leader_lost(),
@@ -164,8 +164,8 @@ impl Forwarder {
     }
 
     /// Asks, tells everybody behind, and hands the answer to the cache.
-    async fn lead(&self, plan: &Plan, question: &Question, key: Key, lead: Lead) -> Forwarded {
-        let forwarded = self.ask(plan, question, &key).await;
+    async fn lead(&self, plan: &Plan, question: &Question, key: Key, lead: Lead, now: Moment) -> Forwarded {
+        let forwarded = self.ask(plan, question, &key, now).await;
         let record = lead.finish(&forwarded);
         match (forwarded.expires, forwarded.source) {
             (Some(expires), _) => {
@@ -186,21 +186,20 @@ impl Forwarder {
         forwarded
     }
 
-    async fn ask(&self, plan: &Plan, question: &Question, key: &Key) -> Forwarded {
+    async fn ask(&self, plan: &Plan, question: &Question, key: &Key, mut now: Moment) -> Forwarded {
         let Some(_place) = plan.series.in_flight.enter(plan.in_flight) else { return decision::zone_is_full() };
-        plan.used.note(self.clock.now());
-        let deadline = Instant::now() + BUDGET;
+        plan.used.note(now);
+        let deadline = now + BUDGET;
         let mut tally = Tally::new(plan.next_on);
         for (index, group) in plan.groups.iter().enumerate() {
-            let now = Instant::now();
             let is_last = index + 1 == plan.groups.len();
-            let share = deadline.saturating_duration_since(now) / if is_last { 1 } else { 2 };
-            let outcome = self.ask_group(group, plan, question, now + share).await;
+            let share = deadline.since(now) / if is_last { 1 } else { 2 };
+            let outcome = self.ask_group(group, plan, question, now + share, now).await;
+            now = self.clock.now();
             if !tally.wants_next(outcome) {
                 break;
             }
         }
-        let now = self.clock.now();
         match tally.conclude() {
             Ok(Kept { answer, lifetime, .. }) => {
                 self.shared.failures.remove(key);

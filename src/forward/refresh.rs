@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::{Forwarder, Plan};
-use crate::cache::{Cached, KeyBuffer};
+use crate::cache::{Cached, KeyBuffer, Keyed};
 use crate::dns::{Moment, Question};
 
 impl Forwarder {
@@ -12,8 +12,8 @@ impl Forwarder {
     /// for the answer anew if that is due.
     pub fn touch(self: &Rc<Self>, plan: &Arc<Plan>, question: &Question, times: u32, now: Moment) {
         let key = KeyBuffer::new(plan.identity, question);
-        if let Some(cached) = self.shared.store.get(key.as_bytes()) {
-            self.note(plan, question, key.as_bytes(), &cached, times, now);
+        if let Some(cached) = self.shared.store.get(&key) {
+            self.note(plan, question, &key, &cached, times, now);
         }
     }
 
@@ -22,7 +22,7 @@ impl Forwarder {
         self: &Rc<Self>,
         plan: &Arc<Plan>,
         question: &Question,
-        key: &[u8],
+        key: &dyn Keyed,
         cached: &Cached,
         times: u32,
         now: Moment,
@@ -35,16 +35,16 @@ impl Forwarder {
         }
     }
 
-    fn refresh(self: &Rc<Self>, plan: &Arc<Plan>, question: &Question, key: &[u8], now: Moment) {
+    fn refresh(self: &Rc<Self>, plan: &Arc<Plan>, question: &Question, key: &dyn Keyed, now: Moment) {
         // With everybody set aside, or no place in the zone, nothing would be sent.
         let is_full = plan.series.in_flight.taken() >= plan.in_flight as u64;
         if is_full || !plan.groups.iter().any(|group| group.has_usable(&plan.zone)) {
             return;
         }
-        let Some(lead) = self.shared.in_flight.lead(&key.into(), now) else { return };
+        let Some(lead) = self.shared.in_flight.lead(&key.to_key(), now) else { return };
         // Another worker's refresh may have come to its end since the look into the store.
         let is_due = self.shared.store.get(key).is_some_and(|cached| cached.is_due(now));
-        if is_due && self.lead_in_background(plan, question, key.into(), lead).is_some() {
+        if is_due && self.lead_in_background(plan, question, key.to_key(), lead).is_some() {
             self.shared.store.counts().prefetches.add(1);
         }
     }

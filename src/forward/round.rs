@@ -4,8 +4,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 use crate::dns::{Moment, Name};
 use crate::metrics::Place;
 use crate::upstream::edns::{MAX_SENDS, Tries};
@@ -22,7 +20,7 @@ pub(super) struct Round<'g> {
     group: &'g Group,
     /// In the order they are asked.
     candidates: Vec<Candidate>,
-    next_send: Instant,
+    next_send: Moment,
     cause: Cause,
 }
 
@@ -66,11 +64,11 @@ impl<'g> Round<'g> {
             return None;
         }
         group.hedges.earn();
-        Some(Self { group, candidates, next_send: Instant::now(), cause: Cause::Need })
+        Some(Self { group, candidates, next_send: now, cause: Cause::Need })
     }
 
     /// When to look for the next send; `None` when there will be none.
-    pub(super) fn next_send(&self) -> Option<Instant> {
+    pub(super) fn next_send(&self) -> Option<Moment> {
         self.next().map(|_| self.next_send)
     }
 
@@ -85,22 +83,22 @@ impl<'g> Round<'g> {
     }
 
     /// A server has failed: the next is asked at once.
-    pub(super) fn failed(&mut self, candidate: usize) {
+    pub(super) fn failed(&mut self, candidate: usize, now: Moment) {
         if let Some(candidate) = self.candidates.get_mut(candidate) {
             candidate.failed = true;
             candidate.place = None;
         }
-        (self.next_send, self.cause) = (Instant::now(), Cause::Need);
+        (self.next_send, self.cause) = (now, Cause::Need);
     }
 
     /// What is to be sent now. Once only: the next look is at [`Round::next_send`].
     pub(super) fn due(&mut self, now: Moment) -> Option<Send> {
-        if self.next_send > Instant::now() {
+        if self.next_send > now {
             return None;
         }
         let to = self.admitted()?;
         if let Some(pause) = self.postponed(to, now) {
-            self.next_send = Instant::now() + pause;
+            self.next_send = now + pause;
             let candidate = &mut self.candidates[to];
             candidate.place.take_if(|_| candidate.tries.sent() == 0);
             return None;
@@ -113,7 +111,7 @@ impl<'g> Round<'g> {
         if candidate.tries.sent() == 0 {
             server.health.sent(now);
         }
-        self.next_send = Instant::now() + server.health.patience() * (1 << candidate.tries.sent());
+        self.next_send = now + server.health.patience() * (1 << candidate.tries.sent());
         self.cause = Cause::Lateness { of: to, since: now };
         candidate.tries.note();
         candidate.sent = now;

@@ -9,7 +9,7 @@ use tokio::task::{JoinHandle, spawn_local};
 
 use super::in_flight::Lead;
 use super::{BUDGET, Forwarded, Forwarder, Plan};
-use crate::cache::{Cached, Key, KeyBuffer};
+use crate::cache::{Cached, Key, KeyBuffer, Keyed};
 use crate::dns::{Moment, Question};
 use crate::metrics::Source;
 
@@ -32,7 +32,7 @@ impl Plan {
 impl Forwarder {
     /// The stale answer to a question that nobody can be asked for.
     pub fn recall_stale(&self, plan: &Plan, question: &Question, now: Moment) -> Option<Forwarded> {
-        let cached = self.shared.store.get(KeyBuffer::new(plan.identity, question).as_bytes())?;
+        let cached = self.shared.store.get(&KeyBuffer::new(plan.identity, question))?;
         plan.gives_stale(&cached, now).then(|| plan.stale(&cached))
     }
 
@@ -44,7 +44,7 @@ impl Forwarder {
 
     /// How long a client waits. Not at all with a stale answer and a failure of late: so the dead
     /// upstream is waited for once, and asked again behind the clients' backs.
-    pub(super) fn patience(&self, plan: &Plan, key: &[u8], has_stale: bool, now: Moment) -> Duration {
+    pub(super) fn patience(&self, plan: &Plan, key: &dyn Keyed, has_stale: bool, now: Moment) -> Duration {
         match has_stale {
             false => BUDGET,
             true if self.shared.failures.had(key, now) => Duration::ZERO,
@@ -65,9 +65,10 @@ impl Forwarder {
             self.shared.store.counts().background_overflows.add(1);
             return None;
         };
+        let now = self.clock.now();
         let (forwarder, plan, question) = (Rc::clone(self), Arc::clone(plan), question.clone());
         Some(spawn_local(async move {
-            let forwarded = forwarder.lead(&plan, &question, key, lead).await;
+            let forwarded = forwarder.lead(&plan, &question, key, lead, now).await;
             drop(place);
             forwarded
         }))

@@ -97,9 +97,9 @@ async fn answer(received: usize, way: &Rc<Way>, batch: &mut Batch, welcome: bool
 
 fn reply_later(way: &Rc<Way>, path: ReturnPath, deferred: Deferred, context: &Rc<Context>) {
     let (way, context) = (Rc::clone(way), Rc::clone(context));
-    // Not by way of `spawn`, which would make this task, the one of every miss, twice as large.
     let busy = context.busy.clone();
-    spawn_local(async move {
+    // Every miss is one of these, some kilobytes large, and being spawned is to be moved four times.
+    spawn_local(Box::pin(async move {
         let (finished, _place) = deferred.resolve().await;
         let now = context.clock.now();
         let mut handler = context.handler.borrow_mut();
@@ -109,7 +109,7 @@ fn reply_later(way: &Rc<Way>, path: ReturnPath, deferred: Deferred, context: &Rc
             context.spawn(send_late(Rc::clone(&way), Rc::clone(&context)));
         }
         drop(busy);
-    });
+    }));
 }
 
 async fn send_late(way: Rc<Way>, context: Rc<Context>) {

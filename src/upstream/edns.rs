@@ -47,6 +47,10 @@ impl EdnsMemory {
         milliseconds(now) < self.0.load(Relaxed)
     }
 
+    fn is_empty(&self) -> bool {
+        self.0.load(Relaxed) == 0
+    }
+
     fn remember(&self, now: Moment) {
         self.0.store(milliseconds(now + MEMORY), Relaxed);
     }
@@ -69,7 +73,8 @@ pub async fn ask(
     tries: &Tries,
     now: impl Fn() -> Moment,
 ) -> Result<Vec<u8>, ExchangeError> {
-    if tries.plain.get() || server.health.edns.is_plain(now()) {
+    let memory = &server.health.edns;
+    if tries.plain.get() || !memory.is_empty() && memory.is_plain(now()) {
         return plainly(exchange, server, question, way).await;
     }
     let reply = exchange.exchange(server, question, way).await?;
@@ -85,7 +90,7 @@ pub async fn ask(
     let Ok(second) = plainly(exchange, server, question, way).await else { return Ok(reply) };
     if Header::read(&second).is_ok_and(|header| !header.is_error()) {
         tracing::debug!(%server, "does not understand EDNS, and is asked without");
-        server.health.edns.remember(now());
+        memory.remember(now());
     }
     Ok(second)
 }

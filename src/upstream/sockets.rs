@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
 use tokio::sync::Semaphore;
 
 use super::stream::{self, Pool};
@@ -31,9 +32,9 @@ enum Destination {
 
 /// Exchanges over real sockets. Lives on one worker's thread, with its runtime.
 pub struct Sockets {
-    udp: RefCell<HashMap<(SocketAddr, UdpHabits), Rc<Ports>>>,
+    udp: RefCell<HashMap<(SocketAddr, UdpHabits), Rc<Ports>, RandomState>>,
     inbox: Inbox,
-    streams: RefCell<HashMap<Destination, Rc<Pool>>>,
+    streams: RefCell<HashMap<Destination, Rc<Pool>, RandomState>>,
     permits: Arc<Semaphore>,
     series: Arc<WorkerSeries>,
     clock: Clock,

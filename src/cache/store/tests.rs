@@ -4,6 +4,10 @@ use super::*;
 use crate::dns::stored_answer::{AnswerBuilder, Owner, Section};
 use crate::dns::{Rcode, RecordType};
 
+fn key(text: &str) -> Key {
+    Key::from(text.as_bytes())
+}
+
 /// Tells when it is dropped.
 struct Told(std::sync::mpsc::Sender<()>);
 
@@ -46,13 +50,13 @@ fn an_entry_can_be_found_once_its_writer_is_told_and_holds_until_its_deadline() 
     let (store, _) = Store::start(1 << 20, 20).unwrap();
     put(&store, b"k", 10);
     let at = |seconds| Moment::default() + Duration::from_secs(seconds);
-    let cached = store.get(b"k").unwrap();
+    let cached = store.get(&key("k")).unwrap();
     assert!(cached.holds(at(9)) && !cached.holds(at(10)));
-    assert!(store.get(b"other").is_none());
+    assert!(store.get(&key("other")).is_none());
     let (sender, receiver) = channel();
-    store.remove(b"k"[..].into(), Box::new(Told(sender)));
+    store.remove(key("k"), Box::new(Told(sender)));
     receiver.recv_timeout(Duration::from_secs(10)).unwrap();
-    assert!(store.get(b"k").is_none());
+    assert!(store.get(&key("k")).is_none());
 }
 
 #[test]
@@ -78,12 +82,12 @@ fn the_queue_is_bounded_and_what_does_not_fit_is_let_go_and_counted() {
     }
     let (store, _) = Store::start(1 << 20, 20).unwrap();
     let (release, held) = channel();
-    store.remove(b"k"[..].into(), Box::new(Hold(held)));
-    (1..QUEUE).for_each(|_| store.remove(b"k"[..].into(), Box::new(())));
+    store.remove(key("k"), Box::new(Hold(held)));
+    (1..QUEUE).for_each(|_| store.remove(key("k"), Box::new(())));
     let queue = &store.counts().queue;
     assert_eq!((queue.taken(), queue.overflows()), (QUEUE as u64, 0));
     let (sender, receiver) = channel();
-    store.remove(b"k"[..].into(), Box::new(Told(sender)));
+    store.remove(key("k"), Box::new(Told(sender)));
     assert!(receiver.try_recv().is_ok());
     assert_eq!(queue.overflows(), 1);
     drop(release);
@@ -109,7 +113,7 @@ fn a_flood_of_denials_pushes_out_no_data_and_keeps_to_its_share() {
     let (store, _) = Store::start(100_000, 20).unwrap();
     put_all(&store, (0..100).map(|number| (format!("data {number}"), address())));
     put_all(&store, (0..5000).map(|number| (format!("denial {number}"), denial())));
-    let kept = (0..100).filter(|number| store.get(format!("data {number}").as_bytes()).is_some());
+    let kept = (0..100).filter(|number| store.get(&key(&format!("data {number}"))).is_some());
     assert_eq!(kept.count(), 100);
     let denials = store.parts.denials.weighted_size();
     assert!((15_000..=20_000).contains(&denials), "{denials} bytes");
@@ -118,7 +122,7 @@ fn a_flood_of_denials_pushes_out_no_data_and_keeps_to_its_share() {
 #[test]
 fn an_answer_replaces_a_denial_and_the_other_way_round() {
     let (store, _) = Store::start(1 << 20, 20).unwrap();
-    let is_denial = || store.get(b"k").unwrap().answer.is_denial();
+    let is_denial = || store.get(&key("k")).unwrap().answer.is_denial();
     for _ in 0..2 {
         put(&store, b"k", 10);
         assert!(is_denial());

@@ -16,6 +16,7 @@ use std::net::SocketAddr;
 use std::rc::{Rc, Weak};
 
 use rand::RngExt;
+use tokio::time::Instant;
 
 use super::ExchangeError;
 use crate::datagram::Batch;
@@ -78,7 +79,8 @@ impl Ports {
 
     /// One of the pool, which fills and renews itself as it is used.
     async fn random(&self) -> io::Result<Rc<Port>> {
-        self.sockets.borrow_mut().retain(|port| !port.is_worn());
+        let now = Instant::now();
+        self.sockets.borrow_mut().retain(|port| !port.is_worn(now));
         let index = rand::rng().random_range(0..SOCKETS);
         if let Some(port) = self.sockets.borrow().get(index) {
             return Ok(Rc::clone(port));

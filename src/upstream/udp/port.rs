@@ -143,8 +143,8 @@ impl Port {
         }
     }
 
-    pub(super) fn is_worn(&self) -> bool {
-        self.asked.get() >= QUESTIONS_PER_SOCKET || self.opened.elapsed() >= SOCKET_AGE
+    pub(super) fn is_worn(&self, now: Instant) -> bool {
+        self.asked.get() >= QUESTIONS_PER_SOCKET || now.duration_since(self.opened) >= SOCKET_AGE
     }
 
     /// Enters a question under an ID that no other question on this socket has.
