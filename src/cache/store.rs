@@ -188,6 +188,12 @@ impl Store {
         self.parts.get(key)
     }
 
+    /// The same, for a key that was not there a moment ago: that it still is not counts for nothing
+    /// in what is thrown out for what.
+    pub fn get_again(&self, key: &dyn Keyed) -> Option<Cached> {
+        self.parts.has(key).then(|| self.get(key)).flatten()
+    }
+
     /// Hands an answer to the cache thread, without waiting. `visible` is dropped when the entry
     /// can be found, or at once when the queue is full.
     pub fn put(&self, key: Key, cached: Cached, visible: Box<dyn Send>) {
@@ -230,6 +236,10 @@ impl Store {
 impl Parts {
     fn get(&self, key: &dyn Keyed) -> Option<Cached> {
         self.data.get(key).or_else(|| self.denials.get(key))
+    }
+
+    fn has(&self, key: &dyn Keyed) -> bool {
+        self.data.contains_key(key) || self.denials.contains_key(key)
     }
 
     fn apply(&self, Write { key, cached, visible }: Write) {

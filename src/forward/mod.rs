@@ -137,7 +137,7 @@ impl Forwarder {
                 return Forwarded { source: Source::Cache, ..known.clone() };
             }
             Joined::Known(known) => return known.clone(),
-            Joined::First(_) | Joined::Behind(_) => self.shared.store.get(&key),
+            Joined::First(_) | Joined::Behind(_) => self.shared.store.get_again(&key),
         };
         // It may have come since whoever calls looked.
         if let Some(known) = self.known(plan, question, &key, cached.as_ref(), now) {

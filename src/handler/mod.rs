@@ -275,7 +275,10 @@ impl Deferred {
     pub async fn resolve(self) -> (Finished, Waiting) {
         let resolving = async {
             match Query::parse(&self.packet) {
-                Ok(query) => resolve(&self.tables, &self.forwarder, query.question(), query.recursion_desired()).await,
+                Ok(query) => {
+                    let recurses = query.recursion_desired();
+                    resolve(&self.tables, &self.forwarder, self.zone, query.question(), recurses).await
+                }
                 Err(_) => Resolved::failure(),
             }
         };

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Tables;
-use super::walk::{Alias, End, walk};
+use super::walk::{Alias, End, walk_from};
 use crate::dns::chain::join;
 use crate::dns::extended_error;
 use crate::dns::{Moment, Question, Rcode, StoredAnswer};
@@ -61,15 +61,16 @@ impl Resolved {
     }
 }
 
-/// Finds the answer. Without `recursion_desired` nobody is asked: behind an alias the client gets
+/// Finds the answer to a question of this zone. Without `recursion_desired` nobody is asked: behind an alias the client gets
 /// the alias alone.
 pub(super) async fn resolve(
     tables: &Tables,
     forwarder: &Rc<Forwarder>,
+    zone: usize,
     question: &Question,
     recursion_desired: bool,
 ) -> Resolved {
-    let (aliases, end) = walk(&tables.zones, question);
+    let (aliases, end) = walk_from(&tables.zones, Some(zone), question);
     let (question, end) = match end {
         End::TooLong => return Resolved::failure(),
         End::NoZone { .. } => return finish(&aliases, None, forwarder.now()),

@@ -34,18 +34,22 @@ pub enum End {
 
 /// Walks from the question to its end.
 pub fn walk(zones: &ZoneTable, question: &Question) -> (Vec<Alias>, End) {
+    walk_from(zones, zones.find(question.name(), question.rtype()), question)
+}
+
+/// The same, from the zone that the question belongs to.
+pub(super) fn walk_from(zones: &ZoneTable, first: Option<usize>, question: &Question) -> (Vec<Alias>, End) {
     let mut aliases = Vec::new();
-    let mut question = question.clone();
+    let (mut question, mut zone) = (question.clone(), first);
     while aliases.len() <= MAX_ALIASES {
-        let Some(zone) = zones.find(question.name(), question.rtype()) else {
-            return (aliases, End::NoZone { question });
-        };
-        match zones.zone(zone).own(question.name(), question.rtype()) {
-            Own::Answer { answer, source } => return (aliases, End::Own { question, zone, answer, source }),
-            Own::Elsewhere => return (aliases, End::Elsewhere { question, zone }),
+        let Some(found) = zone else { return (aliases, End::NoZone { question }) };
+        match zones.zone(found).own(question.name(), question.rtype()) {
+            Own::Answer { answer, source } => return (aliases, End::Own { question, zone: found, answer, source }),
+            Own::Elsewhere => return (aliases, End::Elsewhere { question, zone: found }),
             Own::Alias { answer, target, source } => {
                 let next = question.renamed(&target);
-                aliases.push(Alias { question: std::mem::replace(&mut question, next), zone, answer, source });
+                zone = zones.find(next.name(), next.rtype());
+                aliases.push(Alias { question: std::mem::replace(&mut question, next), zone: found, answer, source });
             }
         }
     }
