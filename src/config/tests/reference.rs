@@ -73,7 +73,6 @@ fn page() -> String {
         let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
         writeln!(page, "- `{}`: {}", section.header(), names.join(", ")).unwrap();
     }
-    page.push_str("- servers over HTTPS and QUIC, and servers by host name\n");
     page
 }
 
