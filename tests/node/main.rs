@@ -37,6 +37,7 @@ mod dot;
 mod edns;
 mod every_type;
 mod flood;
+mod forgery;
 mod harness;
 mod hosts;
 mod lifecycle;

@@ -71,7 +71,8 @@ impl Recorder {
             heard.lock().unwrap().push(query.queries[0].to_string());
             script.lock().unwrap()(Asked { query, way_back });
         });
-        let is_noted = |packet: &[u8]| !packet.windows(LOOP_CHECK.len()).any(|octets| octets == LOOP_CHECK);
+        let is_noted =
+            |packet: &[u8]| !packet.windows(LOOP_CHECK.len()).any(|octets| octets.eq_ignore_ascii_case(LOOP_CHECK));
         let take_tcp = Arc::clone(&take);
         let connections: Arc<AtomicUsize> = Arc::default();
         let accepted = Arc::clone(&connections);
@@ -121,6 +122,14 @@ impl Recorder {
 impl Asked {
     pub(crate) fn is_tcp(&self) -> bool {
         matches!(self.way_back, WayBack::Tcp(_))
+    }
+
+    /// Where the query came from.
+    pub(crate) fn port(&self) -> u16 {
+        match &self.way_back {
+            WayBack::Udp(_, peer) => peer.port(),
+            WayBack::Tcp(stream) => stream.peer_addr().map_or(0, |peer| peer.port()),
+        }
     }
 
     /// The name asked for, in lower case and with its final dot.
