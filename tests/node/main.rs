@@ -19,6 +19,8 @@
 //! | [`tls_server`] | an upstream over TLS that notes who called and how |
 //! | [`tls_client`] | a client over TLS that tells how it was served |
 //! | [`client`] | a tiny DNS client |
+//! | [`load`] | questions at an even rate |
+//! | [`firewall`] | what happens to packets on their way |
 //! | [`oracle`] | what a packet deserves, told from its octets |
 //! | [`stubs`] | the stub clients of real programs, in a network of their own |
 //! | the rest | tests, a file for each subject |
@@ -36,15 +38,18 @@ mod doq_server;
 mod dot;
 mod edns;
 mod every_type;
+mod firewall;
 mod flood;
 mod harness;
 mod hosts;
 mod lifecycle;
+mod load;
 mod loops;
 mod loss;
 mod metrics;
 mod namespace;
 mod oracle;
+mod outages;
 mod peers;
 mod polardns;
 mod polardns_server;
