@@ -9,8 +9,9 @@
 //! | [`wait`] | the clock, and waiting with a deadline |
 //! | [`process`] | programs: found, started, killed |
 //! | [`harness`] | zerohop: started, scraped, signalled, its log |
-//! | [`peers`] | nsd, unbound, PowerDNS and dnsmasq with generated configurations |
+//! | [`peers`] | name servers of Debian with generated configurations |
 //! | [`python`] | Python with a package of PyPI |
+//! | [`doh_server`] | an upstream over HTTPS that ends its connections early |
 //! | [`doq_server`] | an upstream over QUIC, by aioquic from PyPI |
 //! | [`polardns_server`] | PolarDNS, which lies as it is told, from PyPI |
 //! | [`recorder`] | an upstream that notes every packet and answers by script |
@@ -33,6 +34,7 @@ mod clients;
 mod clusters;
 mod config_map;
 mod doh;
+mod doh_server;
 mod doq;
 mod doq_server;
 mod dot;
@@ -57,6 +59,7 @@ mod process;
 mod python;
 mod recorder;
 mod reload;
+mod renewal;
 mod rfc8906;
 mod search_path;
 mod secrecy;
