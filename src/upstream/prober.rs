@@ -17,8 +17,9 @@ use crate::dns::{Question, RecordType};
 const TICK: Duration = Duration::from_millis(250);
 /// The pause between two probes of one server, so that it is used within a second of its return.
 const PAUSE: Duration = Duration::from_millis(500);
-/// How long the reply to a probe may take.
-const REPLY: Duration = Duration::from_secs(2);
+/// How long the reply to a probe may take. Less than four pauses: so there is always room for another
+/// connection, where those before hang while they are opened.
+const REPLY: Duration = Duration::from_millis(1800);
 
 /// Looks at the servers for ever. `servers` gives those in use now; `back` is told when one that was
 /// silent has answered.

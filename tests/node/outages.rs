@@ -7,13 +7,16 @@ use std::time::{Duration, Instant};
 use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::RecordType::A;
 
+use super::certificates::{Authority, Certified};
 use super::client::{Ask, Reply};
-use super::dot::extended_error;
+use super::doq_server::DoqServer;
+use super::dot::{extended_error, sections};
 use super::firewall::Firewall;
 use super::harness::Zerohop;
 use super::load::Load;
 use super::namespace::inside;
-use super::peers::unbound;
+use super::peers::{dnsdist_https, unbound, unbound_tls};
+use super::recorder::Recorder;
 use super::wait::{PATIENCE, now, until};
 
 /// EDE Stale Answer (RFC 8914, section 4.4).
@@ -140,6 +143,69 @@ fn returns(zerohop: &Zerohop, known: &[String]) -> (Duration, Duration) {
         replies.iter().all(|(reply, _)| is_fresh(reply)).then_some(())
     });
     (back, began.elapsed())
+}
+
+/// Connections to a server that is cut off hear nothing of it, and new ones are not answered.
+fn comes_back(server: SocketAddr, spelled: &str, authority: &Authority) {
+    let Some(firewall) = Firewall::new() else { return };
+    let zerohop = Zerohop::start(&sections(&[spelled.to_owned()], &authority.file(), ""));
+    let replies = ask_all(&zerohop, &names("before", 30));
+    assert!(replies.iter().all(|(reply, _)| reply.rcode() == ResponseCode::NoError));
+    firewall.cut_off(server);
+    let replies = ask_all(&zerohop, &names("early", 30));
+    all_failed(&replies);
+    assert!(longest(&replies) <= BUDGET + SLACK, "{:?}", longest(&replies));
+    until("the server to be set aside", || (!is_up(&zerohop)).then_some(()));
+    let probes = || zerohop.metrics().sum("zerohop_upstream_probes_total", &[]);
+    let before = probes();
+    until("ten probes", || (probes() >= before + 10).then_some(()));
+    firewall.let_through();
+    let (back, _) = returns(&zerohop, &[]);
+    println!("{spelled} is used again after {back:?}");
+    assert!(back <= RETURN + SLACK, "{back:?}");
+}
+
+#[test]
+fn over_tcp_a_server_that_was_cut_off_is_used_within_a_second_of_its_return() {
+    inside(&["127.0.0.1"], || {
+        let Some(server) = unbound(&[("example", "* A 192.0.2.1\n")]) else { return };
+        comes_back(server.address, &format!("tcp://{}", server.address), &Authority::new());
+    });
+}
+
+#[test]
+fn over_tls_likewise() {
+    inside(&["127.0.0.1"], || {
+        let authority = Authority::new();
+        let Certified { certificate, key } = authority.certify(&["dns.b.example"]);
+        let zones = [("example", "* A 192.0.2.1\n")];
+        let Some((_server, address)) = unbound_tls(&zones, &certificate, &key) else { return };
+        comes_back(address, &format!("tls://{address}#dns.b.example"), &authority);
+    });
+}
+
+#[test]
+fn over_https_likewise() {
+    inside(&["127.0.0.1"], || {
+        let authority = Authority::new();
+        let Certified { certificate, key } = authority.certify(&["dns.b.example"]);
+        let behind = Recorder::answering([192, 0, 2, 1]);
+        let Some((_server, address)) = dnsdist_https(behind.address, &certificate, &key, "/dns-query") else { return };
+        comes_back(address, &format!("https://{address}#dns.b.example"), &authority);
+    });
+}
+
+#[test]
+fn over_quic_likewise() {
+    if !DoqServer::is_to_be_had() {
+        return;
+    }
+    inside(&["127.0.0.1"], || {
+        let authority = Authority::new();
+        let certified = authority.certify(&["dns.b.example"]);
+        let Some(server) = DoqServer::start(&certified, 60, u32::MAX) else { return };
+        comes_back(server.address, &format!("quic://{}#dns.b.example", server.address), &authority);
+    });
 }
 
 /// 500 a second for 20 seconds in the long run.
