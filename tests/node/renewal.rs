@@ -1,4 +1,4 @@
-//! Servers over TLS that get another certificate, of another authority, while they are asked.
+//! Servers over TLS whose certificates, authorities and addresses change while they are asked.
 
 use std::fs::{copy, read_to_string, write};
 use std::path::Path;
@@ -9,11 +9,14 @@ use hickory_proto::rr::RecordType::A;
 
 use super::certificates::{Authority, Certified};
 use super::client::ask;
+use super::doh_server::{DohServer, Ending};
 use super::dot::sections;
 use super::harness::Zerohop;
 use super::load::Load;
 use super::peers::unbound_tls;
-use super::wait::until;
+use super::recorder::Recorder;
+use super::tls_server::TlsServer;
+use super::wait::{PATIENCE, until, until_within};
 
 const NAME: &str = "dns.b.example";
 
@@ -62,4 +65,42 @@ fn other_certificates_of_another_authority_lose_no_question() {
     for server in &spelled {
         zerohop.log_line(&["signed by nobody that is trusted", server]);
     }
+}
+
+#[test]
+fn many_reloads_leave_no_connection_and_no_descriptor_behind() {
+    let authorities = [Authority::new(), Authority::new()];
+    let tls = authorities.each_ref().map(|authority| TlsServer::start(&authority.certify(&[NAME]), None, usize::MAX));
+    let https = authorities
+        .each_ref()
+        .map(|authority| DohServer::start(&authority.certify(&[NAME]), usize::MAX, Ending::Goodbye));
+    let plain = Recorder::answering([192, 0, 2, 1]);
+    let upstreams = |turn: usize| {
+        let servers = [
+            format!("tls://{}#{NAME}", tls[turn].address),
+            format!("https://{}#{NAME}", https[turn].address),
+            format!("tcp://{}", plain.address),
+        ];
+        sections(&servers, &authorities[turn].file(), "policy = \"round-robin\"")
+    };
+    let zerohop = Zerohop::start(&upstreams(0));
+    let count = |family: &str| zerohop.metrics().sum(family, &[]);
+    let ask_all = |round: usize| {
+        for number in 0..12 {
+            assert_eq!(ask(zerohop.address, &format!("n{round}-{number}.example."), A).data(A), ["192.0.2.1"]);
+        }
+    };
+    ask_all(0);
+    let descriptors = count("process_open_fds");
+    for round in 1..=20 {
+        zerohop.reload(&upstreams(round % 2));
+        ask_all(round);
+    }
+    // One to each server and worker. Half of what an idle connection would have: it is not that which
+    // ends them.
+    let soon = PATIENCE / 2;
+    until_within(soon, "no connection of before", || (count("zerohop_upstream_connections") <= 6).then_some(()));
+    // As many more as one round has: the first may not have opened all of its own.
+    let most = descriptors + 12;
+    until_within(soon, "no descriptor of before", || (count("process_open_fds") <= most).then_some(()));
 }
