@@ -40,16 +40,18 @@ impl Hosts {
             }
             stays
         });
-        self.addresses.retain(|host, _| wanted.contains(host));
+        // Where somebody else said that it is stays known until those say something who are asked now.
+        self.addresses.retain(|host, _| wanted.iter().any(|other| other.name == host.name));
         for host in wanted {
             let (exchange, clock, tell) = (Rc::clone(&self.exchange), self.clock, self.tell.clone());
+            let last = self.addresses.iter().find(|(other, _)| other.name == host.name).map(|(_, last)| last.clone());
             self.tasks.entry(host.clone()).or_insert_with(|| {
                 let task = async move {
                     let found = |addresses| {
                         // Nobody listens any more when the daemon ends.
                         let _ = tell.send((host.clone(), addresses));
                     };
-                    resolve(&*exchange, clock, &host, found).await;
+                    resolve(&*exchange, clock, &host, last.unwrap_or_default(), found).await;
                 };
                 tokio::task::spawn_local(task).abort_handle()
             });
@@ -66,6 +68,7 @@ impl Hosts {
         while let Some((host, addresses)) = self.told.recv().await {
             // It may have been told before its host left the configuration.
             if self.tasks.contains_key(&host) {
+                self.addresses.retain(|other, _| other.name != host.name || self.tasks.contains_key(other));
                 self.addresses.insert(host, addresses);
                 return;
             }

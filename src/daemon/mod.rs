@@ -201,6 +201,7 @@ impl Daemon {
                 () = hosts.moved() => self.readdress(&hosts),
             }
             exchange.keep_only(self.tables.load().servers());
+            self.registry.forget();
         };
         tracing::info!(signal = by, "stopping: answering what is under way");
         let _ = self.stop.send(true);

@@ -61,10 +61,12 @@ impl Nameservers {
         self.listen = listen.to_vec();
     }
 
-    /// The servers at a port of a host, as `bootstrap` knows it.
+    /// The servers at a port of a host, as `bootstrap` knows it; until it has said something, as whoever
+    /// was asked before knew it.
     pub(super) fn of_host(&self, name: &Name, port: u16, bootstrap: &[SocketAddr]) -> Vec<SocketAddr> {
         let host = Host { name: name.clone(), bootstrap: bootstrap.to_vec() };
-        let addresses = self.hosts.get(&host).map_or(&[][..], Vec::as_slice);
+        let before = || self.hosts.iter().find(|(other, _)| other.name == host.name).map(|(_, last)| last);
+        let addresses = self.hosts.get(&host).or_else(before).map_or(&[][..], Vec::as_slice);
         let servers = addresses.iter().map(|&ip| SocketAddr::new(ip, port));
         servers.filter(|&server| !self.listen.iter().any(|&own| reaches(server, own))).collect()
     }

@@ -55,9 +55,8 @@ impl Registry {
     /// have left the configuration, and leave the text.
     pub fn render(&self) -> String {
         let mut out = self.exporter.render();
-        let mut labelled = self.lock();
-        labelled.zones.retain(|_, series| Arc::strong_count(series) > 1);
-        labelled.servers.retain(|_, series| Arc::strong_count(series) > 1);
+        self.forget();
+        let labelled = self.lock();
         let zones: Vec<&ZoneSeries> = labelled.zones.values().map(AsRef::as_ref).collect();
         let servers: Vec<&ServerSeries> = labelled.servers.values().map(AsRef::as_ref).collect();
         let workers: Vec<&WorkerSeries> = self.workers.iter().map(AsRef::as_ref).collect();
@@ -67,6 +66,14 @@ impl Registry {
             .and_then(|()| worker::write(&mut out, &workers))
             .and_then(|()| process::write(&mut out));
         out
+    }
+
+    /// Forgets the series of zones and servers that nobody holds any more. A host may be at other
+    /// addresses every few seconds, and nobody may ever scrape.
+    pub fn forget(&self) {
+        let mut labelled = self.lock();
+        labelled.zones.retain(|_, series| Arc::strong_count(series) > 1);
+        labelled.servers.retain(|_, series| Arc::strong_count(series) > 1);
     }
 
     fn lock(&self) -> MutexGuard<'_, Labelled> {
@@ -124,6 +131,18 @@ mod tests {
         ] {
             assert!(after.lines().any(|have| have == line), "{line}\n{after}");
         }
+    }
+
+    #[test]
+    fn servers_that_are_elsewhere_are_forgotten_without_a_scrape() {
+        let registry = Registry::new(1);
+        let stays = registry.server("b", "192.0.2.1:53");
+        for last in 2..100 {
+            registry.server("b", &format!("192.0.2.{last}:53"));
+            registry.forget();
+        }
+        assert_eq!(registry.lock().servers.len(), 1);
+        assert!(Arc::ptr_eq(&stays, &registry.server("b", "192.0.2.1:53")));
     }
 
     #[test]

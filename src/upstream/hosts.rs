@@ -43,8 +43,15 @@ struct Known {
     failing: bool,
 }
 
-/// Asks for a host's addresses for ever. `found` is told them whenever they have changed.
-pub async fn resolve(exchange: &dyn Exchange, clock: Clock, host: &Host, found: impl Fn(Vec<IpAddr>)) {
+/// Asks for a host's addresses for ever. `last` are those that it had when others were asked, if it
+/// had any; `found` is told whenever they have changed.
+pub async fn resolve(
+    exchange: &dyn Exchange,
+    clock: Clock,
+    host: &Host,
+    last: Vec<IpAddr>,
+    found: impl Fn(Vec<IpAddr>),
+) {
     let server = |&address: &SocketAddr| {
         let series = ServerSeries::new("bootstrap".to_owned(), String::new());
         let (health, series) = (Arc::new(Health::default()), Arc::new(series));
@@ -53,7 +60,7 @@ pub async fn resolve(exchange: &dyn Exchange, clock: Clock, host: &Host, found: 
         Arc::new(Server { address, transport: Transport::Udp, trusted: false, health, series, habits, in_flight: 2 })
     };
     let servers: Vec<Arc<Server>> = host.bootstrap.iter().map(server).collect();
-    let mut known = Known::default();
+    let mut known = Known { addresses: last, ..Known::default() };
     let mut pause = LEAST_PAUSE;
     loop {
         let ask = |rtype| ask(exchange, clock, &servers, host, rtype);
@@ -99,10 +106,13 @@ impl Known {
                 (false, _) => tracing::info!(host = %host.name, "the addresses of an upstream can be had"),
             }
         }
-        if all.is_empty() || all == self.addresses {
+        if all.is_empty() {
             return false;
         }
         self.families = families;
+        if all == self.addresses {
+            return false;
+        }
         self.addresses = all;
         let shown: Vec<String> = self.addresses.iter().map(ToString::to_string).collect();
         tracing::info!(host = %host.name, addresses = shown.join(" "), "an upstream is there");

@@ -17,8 +17,9 @@ use crate::dns::{Question, RecordType};
 const TICK: Duration = Duration::from_millis(250);
 /// The pause between two probes of one server, so that it is used within a second of its return.
 const PAUSE: Duration = Duration::from_millis(500);
-/// How long the reply to a probe may take.
-const REPLY: Duration = Duration::from_secs(2);
+/// How long the reply to a probe may take. Less than four pauses: so there is always room for another
+/// connection, where those before hang while they are opened.
+const REPLY: Duration = Duration::from_millis(1800);
 
 /// Looks at the servers for ever. `servers` gives those in use now; `back` is told when one that was
 /// silent has answered.
@@ -32,14 +33,15 @@ pub async fn probe(exchange: Rc<dyn Exchange>, clock: Clock, servers: impl Fn() 
     let mut quiet: HashSet<*const super::Health> = HashSet::new();
     let mut probes = JoinSet::new();
     loop {
-        ticks.tick().await;
+        // When it was due: measured from when it came, a pause would now and then be a tick longer.
+        let tick = ticks.tick().await;
         while probes.try_join_next().is_some() {}
         let now = clock.now();
         let servers = servers();
         for server in &servers {
             let suspect = server.health.is_suspect(now);
             let key = Arc::as_ptr(&server.health);
-            let last = probed.get(&key).map(Instant::elapsed);
+            let last = probed.get(&key).map(|last| tick.saturating_duration_since(*last));
             if suspect && last.is_some_and(|last| last >= TICK && last < PAUSE + TICK) {
                 server.health.set_aside();
             }
@@ -60,7 +62,7 @@ pub async fn probe(exchange: Rc<dyn Exchange>, clock: Clock, servers: impl Fn() 
                 }
             }
             if suspect && last.is_none_or(|last| last >= PAUSE) {
-                probed.insert(key, Instant::now());
+                probed.insert(key, tick);
                 server.series.probed();
                 let (server, exchange, question) = (Arc::clone(server), Rc::clone(&exchange), question.clone());
                 probes.spawn_local(async move {

@@ -6,6 +6,7 @@ use hickory_proto::rr::RecordType::A;
 
 use super::certificates::{Authority, Certified};
 use super::client::ask;
+use super::doh_server::{DohServer, Ending};
 use super::dot::{is_refused, sections, zerohop};
 use super::harness::Zerohop;
 use super::peers::{Peer, dnsdist_https};
@@ -50,6 +51,17 @@ fn many_questions_at_once_are_answered() {
     let authority = Authority::new();
     let Some((_peer, address, _behind)) = dnsdist(&authority, &["dns.b.example"]) else { return };
     super::streams::ask_at_once(&zerohop(format!("https://{address}#dns.b.example"), &authority, ""));
+}
+
+#[test]
+fn a_server_that_ends_connections_in_between_loses_no_question() {
+    let authority = Authority::new();
+    let certified = authority.certify(&["dns.b.example"]);
+    for (lifetime, ending) in [(1, Ending::Goodbye), (25, Ending::Goodbye), (1, Ending::Gone), (25, Ending::Gone)] {
+        let server = DohServer::start(&certified, lifetime, ending);
+        super::streams::ask_at_once(&zerohop(format!("https://{}#dns.b.example", server.address), &authority, ""));
+        assert!(server.ends() > 0, "{ending:?} after {lifetime}");
+    }
 }
 
 #[test]

@@ -41,6 +41,11 @@ impl DoqServer {
         panic!("no free port in {ATTEMPTS} attempts");
     }
 
+    /// Whether it can be had here, which takes a network. If not, that is said.
+    pub(crate) fn is_to_be_had() -> bool {
+        python_with("aioquic", RELEASE).is_some()
+    }
+
     /// `false`: somebody else has the port.
     fn serves(&mut self) -> bool {
         until("a server of DNS over QUIC", || {

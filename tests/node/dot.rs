@@ -10,7 +10,7 @@ use hickory_proto::rr::rdata::opt::EdnsOption;
 use super::certificates::{Authority, Certified};
 use super::client::{Ask, Reply, ask};
 use super::harness::Zerohop;
-use super::peers::{dnsdist_tls, unbound_tls};
+use super::peers::{dnsdist_tls, kresd_tls, unbound_tls};
 use super::recorder::Recorder;
 use super::tls_server::TlsServer;
 use super::wait::until;
@@ -154,6 +154,32 @@ fn queries_are_padded_and_connections_say_whom_they_want_and_resume() {
     }
     assert!(calls.iter().filter(|call| call.resumed).count() >= calls.len() / 2, "{calls:?}");
     assert!(server.queries().iter().all(|query| query.len() == 128));
+}
+
+#[test]
+fn knot_resolver_is_asked_under_its_name_and_under_no_other() {
+    let authority = Authority::new();
+    let Certified { certificate, key } = authority.certify(&["dns.b.example"]);
+    let Some((_peer, address)) = kresd_tls([192, 0, 2, 7], &certificate, &key) else { return };
+    let named = zerohop(format!("tls://{address}#dns.b.example"), &authority, "");
+    for number in 0..50 {
+        assert_eq!(ask(named.address, &format!("n{number}.b.example."), A).data(A), ["192.0.2.7"]);
+    }
+    is_refused(
+        &zerohop(format!("tls://{address}#dns.c.example"), &authority, ""),
+        &["its certificate is for dns.b.example, not for dns.c.example", &address.to_string()],
+    );
+}
+
+#[test]
+fn a_server_that_hangs_up_in_between_loses_no_question_over_tls_either() {
+    let authority = Authority::new();
+    let certified = authority.certify(&["dns.b.example"]);
+    for lifetime in [1, 25] {
+        let server = TlsServer::start(&certified, None, lifetime);
+        super::streams::ask_at_once(&zerohop(format!("tls://{}#dns.b.example", server.address), &authority, ""));
+        assert!(server.calls().len() > 8, "it did hang up");
+    }
 }
 
 #[test]

@@ -107,6 +107,26 @@ fn a_bootstrap_server_that_comes_later_is_asked_then() {
 }
 
 #[test]
+fn with_another_bootstrap_server_the_host_stays_where_it_was_until_that_one_says_something() {
+    let server = Recorder::answering([192, 0, 2, 1]);
+    let (knows, place) = (bootstrap(server.address), free_address());
+    let host = format!("\"{HOST}:{}\"", server.address.port());
+    let zerohop = Zerohop::start(&sections(&host, knows.address, ""));
+    resolves(&zerohop, "www.example.", "192.0.2.1");
+    zerohop.reload(&sections(&host, place, ""));
+    assert_eq!(ask(zerohop.address, "www2.example.", A).data(A), ["192.0.2.1"]);
+    zerohop.log_line(&["the addresses of an upstream cannot be had: it is asked at the last ones", HOST]);
+    let second_at = SocketAddr::new([127, 0, 1, 2].into(), server.address.port());
+    let _second = Recorder::at(second_at, |asked| asked.answer_a([192, 0, 2, 2], 300));
+    let _knows = Recorder::at(place, move |asked| asked.answer_a(octets(second_at), 300));
+    let count = AtomicU32::new(0);
+    until_within(2 * PATIENCE, "the move", || {
+        let name = format!("n{}.example.", count.fetch_add(1, Relaxed));
+        (ask(zerohop.address, &name, A).data(A) == ["192.0.2.2"]).then_some(())
+    });
+}
+
+#[test]
 fn a_host_that_moves_is_followed_and_its_answers_are_kept() {
     let first = Recorder::answering([192, 0, 2, 1]);
     let second_at = SocketAddr::new([127, 0, 1, 1].into(), first.address.port());

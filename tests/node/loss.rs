@@ -1,6 +1,5 @@
 //! A real server behind a network that loses packets.
 
-use std::process::Command;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::thread;
 use std::time::Duration;
@@ -9,30 +8,16 @@ use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::RecordType::A;
 
 use super::client::Ask;
+use super::firewall::Firewall;
 use super::harness::Zerohop;
 use super::namespace::inside;
 use super::peers::unbound;
-use super::process::find;
 use super::wait::now;
 
 /// What a stub waits.
 const CLIENT: Duration = Duration::from_secs(5);
 /// Clients that ask one after the other.
 const CLIENTS: usize = 32;
-
-/// Every fifth packet from the server is dropped, whatever its protocol.
-fn lose_every_fifth(port: u16) {
-    let Some(nft) = find("nft", "nftables") else { return };
-    let rule = |protocol: &str| format!("add rule ip loss in {protocol} sport {port} numgen random mod 100 < 20 drop");
-    for command in [
-        "add table ip loss".to_owned(),
-        "add chain ip loss in { type filter hook input priority 0; }".to_owned(),
-        rule("udp"),
-        rule("tcp"),
-    ] {
-        assert!(Command::new(&nft).arg(&command).status().unwrap().success(), "nft {command}");
-    }
-}
 
 /// 30,000 questions in the long run.
 #[test]
@@ -42,7 +27,8 @@ fn one_upstream_that_loses_every_fifth_packet_answers_nearly_everything() {
         let Some(server) = unbound(&[("example", "* A 192.0.2.1\n")]) else { return };
         let zone = format!("[[zone]]\nname = \".\"\nforward = [\"{}\"]", server.address);
         let zerohop = Zerohop::start(&zone);
-        lose_every_fifth(server.address.port());
+        let Some(firewall) = Firewall::new() else { return };
+        firewall.lose_every_fifth(server.address);
         let (unanswered, longest) = (AtomicUsize::new(0), AtomicU64::new(0));
         thread::scope(|scope| {
             for client in 0..CLIENTS {

@@ -9,8 +9,9 @@
 //! | [`wait`] | the clock, and waiting with a deadline |
 //! | [`process`] | programs: found, started, killed |
 //! | [`harness`] | zerohop: started, scraped, signalled, its log |
-//! | [`peers`] | nsd, unbound, PowerDNS and dnsmasq with generated configurations |
+//! | [`peers`] | name servers of Debian with generated configurations |
 //! | [`python`] | Python with a package of PyPI |
+//! | [`doh_server`] | an upstream over HTTPS that ends its connections early |
 //! | [`doq_server`] | an upstream over QUIC, by aioquic from PyPI |
 //! | [`polardns_server`] | PolarDNS, which lies as it is told, from PyPI |
 //! | [`recorder`] | an upstream that notes every packet and answers by script |
@@ -19,6 +20,8 @@
 //! | [`tls_server`] | an upstream over TLS that notes who called and how |
 //! | [`tls_client`] | a client over TLS that tells how it was served |
 //! | [`client`] | a tiny DNS client |
+//! | [`load`] | questions at an even rate |
+//! | [`firewall`] | what happens to packets on their way |
 //! | [`oracle`] | what a packet deserves, told from its octets |
 //! | [`stubs`] | the stub clients of real programs, in a network of their own |
 //! | the rest | tests, a file for each subject |
@@ -31,21 +34,25 @@ mod clients;
 mod clusters;
 mod config_map;
 mod doh;
+mod doh_server;
 mod doq;
 mod doq_server;
 mod dot;
 mod edns;
 mod every_type;
+mod firewall;
 mod flood;
 mod forgery;
 mod harness;
 mod hosts;
 mod lifecycle;
+mod load;
 mod loops;
 mod loss;
 mod metrics;
 mod namespace;
 mod oracle;
+mod outages;
 mod peers;
 mod polardns;
 mod polardns_server;
@@ -53,6 +60,7 @@ mod process;
 mod python;
 mod recorder;
 mod reload;
+mod renewal;
 mod rfc8906;
 mod search_path;
 mod secrecy;

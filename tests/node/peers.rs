@@ -191,6 +191,31 @@ fn dnsdist_encrypted(behind: SocketAddr, local: impl Fn(SocketAddr) -> String) -
     Some(peer).zip(second.get())
 }
 
+/// Knot Resolver, over TLS at a second address, which knows one address for all names of `b.example`.
+pub(crate) fn kresd_tls(address: [u8; 4], certificate: &Path, key: &Path) -> Option<(Peer, SocketAddr)> {
+    let program = find("kresd", "knot-resolver")?;
+    let tls = Cell::new(None);
+    let [a, b, c, d] = address;
+    let peer = start(|directory, plain| {
+        let port = free_port(plain.ip());
+        tls.set(Some(SocketAddr::new(plain.ip(), port)));
+        let config = format!(
+            "net.listen('{ip}', {}, {{ kind = 'dns' }})\nnet.listen('{ip}', {port}, {{ kind = 'tls' }})\n\
+             net.tls('{}', '{}')\ntrust_anchors.remove('.')\nmodules.load('policy')\n\
+             policy.add(policy.suffix(policy.ANSWER({{ [kres.type.A] = {{ rdata = kres.str2ip('{a}.{b}.{c}.{d}'), \
+             ttl = 300 }} }}), policy.todnames({{ 'b.example.' }})))\npolicy.add(policy.all(policy.REFUSE))\n",
+            plain.port(),
+            certificate.display(),
+            key.display(),
+            ip = plain.ip(),
+        );
+        let mut command = Command::new(&program);
+        command.args(["-n", "-c", &written(directory, "kresd.conf", &config)]).arg(directory);
+        command
+    });
+    Some(peer).zip(tls.get())
+}
+
 /// dnsmasq with these lines, and no upstream.
 pub(crate) fn dnsmasq(lines: &str) -> Option<Peer> {
     let program = find("dnsmasq", "dnsmasq-base")?;

@@ -11,6 +11,7 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::{HandshakeKind, RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 
 use super::certificates::{Authority, Certified};
+use super::client::framed;
 use super::process::free_address;
 use super::recorder::LOOP_CHECK;
 use super::wait::until;
@@ -78,7 +79,8 @@ impl TlsServer {
     }
 }
 
-fn config(certified: &Certified, clients: Option<&Authority>) -> ServerConfig {
+/// Shows this certificate, and with `clients` wants one of theirs.
+pub(crate) fn config(certified: &Certified, clients: Option<&Authority>) -> ServerConfig {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder =
         ServerConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions().unwrap();
@@ -115,7 +117,7 @@ fn serve(stream: TcpStream, config: Arc<ServerConfig>, seen: &Mutex<Seen>, lifet
                 certified: connection.peer_certificates().is_some(),
             });
         }
-        let reply = reply_to(&query);
+        let reply = framed(&reply_to(&query));
         seen.lock().unwrap().queries.push(query);
         if stream.write_all(&reply).and_then(|()| stream.flush()).is_err() {
             return;
@@ -141,11 +143,11 @@ fn read_query(stream: &mut impl Read) -> Option<Vec<u8>> {
 }
 
 /// The question with 192.0.2.1, and no OPT record.
-fn reply_to(query: &[u8]) -> Vec<u8> {
+pub(crate) fn reply_to(query: &[u8]) -> Vec<u8> {
     let question = 12 + query[12..].iter().position(|&octet| octet == 0).unwrap() + 5;
     let mut reply = query[..question].to_vec();
     reply[2] |= 0x80;
     reply[6..12].copy_from_slice(&[0, 1, 0, 0, 0, 0]);
     reply.extend_from_slice(&[0xc0, 12, 0, 1, 0, 1, 0, 0, 1, 44, 0, 4, 192, 0, 2, 1]);
-    [&u16::try_from(reply.len()).unwrap().to_be_bytes(), reply.as_slice()].concat()
+    reply
 }

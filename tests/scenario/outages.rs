@@ -145,6 +145,27 @@ fn a_dead_upstream_is_asked_only_whether_it_is_back_and_is_used_within_a_second_
 }
 
 #[test]
+fn on_a_busy_machine_a_dead_upstream_is_still_probed_every_half_second() {
+    play(|| async {
+        let world = Rc::new(World::new(ONE));
+        load(Rc::clone(&world), 100, seconds(4)).await;
+        let busy = tokio::task::spawn_local(async {
+            let mut random = StdRng::seed_from_u64(3);
+            loop {
+                pass(millis(1)).await;
+                // Whatever was due in between comes late.
+                tokio::time::advance(millis(random.random_range(1..5))).await;
+            }
+        });
+        world.probes();
+        pass(seconds(10)).await;
+        let probes = world.probes();
+        busy.abort();
+        assert!((19..=21).contains(&probes), "{probes} in 10 seconds");
+    });
+}
+
+#[test]
 fn hedges_are_for_the_few() {
     play(|| async {
         let world = Rc::new(World::new(TWO));

@@ -112,6 +112,10 @@ impl Drop for Place {
             connection.retires.set(Instant::now());
         }
         connection.load.set(connection.load.get() - 1);
+        if connection.load.get() == 0 && connection.is_worn() && connection.is_opening() {
+            // It would stand in the way of one that may open by now.
+            connection.dismiss();
+        }
         connection.used.set(Instant::now());
         connection.eased.notify_one();
     }
@@ -162,6 +166,10 @@ impl Connection {
 
     pub(super) fn has_ended(&self) -> bool {
         matches!(*self.state.borrow(), State::Ended(_))
+    }
+
+    fn is_opening(&self) -> bool {
+        matches!(*self.state.borrow(), State::Opening)
     }
 
     /// Whether it is well enough to be given another question.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::time::{Instant, advance};
+use tokio::time::{Instant, advance, sleep, timeout};
 
 use super::*;
 use crate::dns::{Question, RecordType};
@@ -254,8 +254,7 @@ fn a_silent_connection_gets_no_more_questions_and_goes_for_a_new_one() {
             let mut asking = futures_util::stream::FuturesUnordered::new();
             for question in &asked {
                 asking.push(pool.ask(question, || ()));
-                let pause =
-                    tokio::time::timeout(Duration::from_millis(1100), futures_util::StreamExt::next(&mut asking));
+                let pause = timeout(Duration::from_millis(1100), futures_util::StreamExt::next(&mut asking));
                 let _ = pause.await;
             }
             futures_util::StreamExt::next(&mut asking).await
@@ -281,7 +280,7 @@ fn a_question_that_is_sent_again_goes_over_another_connection() {
         let asking = async {
             let first = pool.ask(&asked, || ());
             let again = async {
-                tokio::time::sleep(Duration::from_millis(400)).await;
+                sleep(Duration::from_millis(400)).await;
                 pool.ask(&asked, || ()).await
             };
             tokio::select! {
@@ -299,12 +298,34 @@ fn a_question_that_nobody_waits_for_any_more_leaves_its_place() {
     local(async {
         let (pool, mut accepted) = pool();
         let asked = question(1);
-        let given_up = tokio::time::timeout(Duration::from_millis(100), pool.ask(&asked, || ())).await;
+        let given_up = timeout(Duration::from_millis(100), pool.ask(&asked, || ())).await;
         assert!(given_up.is_err());
         let mut stream = accepted.recv().await.unwrap();
         assert!(query(&mut stream).await.is_some());
         let began = Instant::now();
         assert_eq!(query(&mut stream).await, None);
         assert!(began.elapsed() <= Duration::from_secs(11));
+    });
+}
+
+#[test]
+fn where_nothing_comes_of_opening_whoever_asks_later_opens_anew() {
+    local(async {
+        let opened = Rc::new(Cell::new(0));
+        let counted = Rc::clone(&opened);
+        let connect = move || -> Opening {
+            counted.set(counted.get() + 1);
+            Box::pin(std::future::pending())
+        };
+        let pool = Rc::new(Pool::new(connect, Carrier::Tcp));
+        // As probes come, and go.
+        for number in 0..20 {
+            let (pool, before) = (Rc::clone(&pool), opened.get());
+            tokio::task::spawn_local(async move {
+                timeout(Duration::from_millis(1800), pool.ask(&question(number), || ())).await.unwrap_err();
+            });
+            sleep(Duration::from_millis(500)).await;
+            assert!(opened.get() > before, "question {number}: {before} were opened before it");
+        }
     });
 }

@@ -22,7 +22,8 @@ const DAY: u64 = 86_400;
 /// Sessions with one server that are kept to be resumed; one is needed.
 const SESSIONS: usize = 8;
 
-/// One server over TLS, shared by all workers, which so resume each other's sessions.
+/// One server over TLS, shared by all workers, which so resume each other's sessions; over QUIC only
+/// their own, since rustls resumes with the same judge of certificates alone.
 pub struct Tls {
     name: ServerName<'static>,
     over: Over,
