@@ -1,100 +1,15 @@
 //! What one packet costs on the line, from its octets to those of the reply: no sockets.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a bench may take what it sets up")]
 
+mod setup;
+
 use std::hint::black_box;
-use std::net::{IpAddr, Ipv4Addr};
-use std::path::Path;
-use std::rc::Rc;
-use std::sync::Arc;
 
-use arc_swap::ArcSwap;
 use criterion::{Criterion, criterion_group, criterion_main};
-use zerohop::cache::{Failures, Front, Store};
-use zerohop::clock::Clock;
-use zerohop::config;
-use zerohop::daemon::build;
-use zerohop::daemon::nameservers::Nameservers;
-use zerohop::dns::query::write_upstream_query;
-use zerohop::dns::{Name, Protocol, Query, Question, RecordType};
-use zerohop::forward::{Forwarder, Shared};
-use zerohop::handler::{Client, Handled, Handler};
-use zerohop::metrics::Registry;
-use zerohop::upstream::{Exchange, Exchanged, Server, Way};
+use zerohop::dns::Query;
+use zerohop::handler::Handled;
 
-const CONFIG: &str = r#"
-[server]
-listen = ["127.0.0.1:1053"]
-[[zone]]
-name = "cluster.example.com"
-records = ["api A 10.0.0.10"]
-[[zone.match]]
-pattern = '^ip-(\d+)-(\d+)-(\d+)-(\d+)\.nodes\.cluster\.example\.com$'
-answer = ["A $1.$2.$3.$4"]
-[[zone]]
-name = "."
-forward = ["192.0.2.1"]
-"#;
-
-/// An upstream that answers everything with one A record.
-struct OneAddress;
-
-impl Exchange for OneAddress {
-    fn exchange<'a>(&'a self, _: &'a Arc<Server>, question: &'a Question, _: Way) -> Exchanged<'a> {
-        let question = Question::new(question.name(), question.rtype(), false, false).unwrap();
-        let mut reply = write_upstream_query(&question, 0, 1232);
-        // QR and RA; one answer, no OPT.
-        (reply[2], reply[3], reply[7], reply[11]) = (0x81, 0x80, 1, 0);
-        reply.truncate(12 + question.name().len() + 4);
-        reply.extend_from_slice(&[0xc0, 12, 0, 1, 0, 1, 0, 1, 0x51, 0x80, 0, 4, 10, 0, 0, 1]);
-        Box::pin(async { Ok(reply) })
-    }
-}
-
-/// One worker's line, as the daemon puts it together.
-struct Line {
-    handler: Handler,
-    clock: Clock,
-    reply: Vec<u8>,
-}
-
-impl Line {
-    fn new(front_bytes: usize) -> Self {
-        let config = config::parse(Path::new("bench.toml"), CONFIG).unwrap().config;
-        let (clock, registry) = (Clock::start(), Registry::new(1));
-        let tables = build::tables(&config, &Nameservers::default(), None, 1, &registry, build::secret_name()).unwrap();
-        let (store, _) = Store::start(1 << 24, 20).unwrap();
-        let shared = Shared { store, failures: Failures::default(), in_flight: Arc::default(), loops: Arc::default() };
-        let forwarder = Rc::new(Forwarder::new(Rc::new(OneAddress), Arc::new(shared), clock));
-        let series = Arc::clone(&registry.workers()[0]);
-        let live = Arc::new(ArcSwap::from_pointee(tables));
-        let handler = Handler::new(0, live, Front::new(front_bytes), forwarder, series, clock);
-        Self { handler, clock, reply: vec![0; 1232] }
-    }
-
-    fn handle(&mut self, packet: &[u8]) -> Handled {
-        let client = Client {
-            address: IpAddr::V4(Ipv4Addr::LOCALHOST),
-            protocol: Protocol::Udp,
-            welcome: true,
-            keepalive: None,
-        };
-        self.handler.handle(black_box(packet), client, self.clock.now(), &mut self.reply)
-    }
-
-    /// Gets an answer from upstream, so that it is known from now on.
-    fn learn(&mut self, packet: &[u8]) {
-        let Handled::Deferred(deferred) = self.handle(packet) else { panic!("it is known already") };
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-        let (finished, _place) = runtime.block_on(deferred.resolve());
-        self.handler.finish(&finished, self.clock.now(), &mut self.reply);
-    }
-}
-
-/// A question with EDNS.
-fn packet(name: &str) -> Vec<u8> {
-    let name = Name::from_text(name, &Name::root()).unwrap();
-    write_upstream_query(&Question::new(name.wire(), RecordType::A, false, false).unwrap(), 7, 1232)
-}
+use setup::{FRONTS, Line, QUESTIONS, packet};
 
 fn parse(c: &mut Criterion) {
     let packet = packet("www.cluster.example.com.");
@@ -104,21 +19,10 @@ fn parse(c: &mut Criterion) {
 /// The same question again and again: with a front it is a hit there, without one the zone or the
 /// store behind is asked every time.
 fn answers(c: &mut Criterion) {
-    for (front, bytes) in [("front", 1 << 20), ("no front", 0)] {
-        for (what, name) in [
-            ("record", "api.cluster.example.com."),
-            ("pattern", "ip-10-0-0-5.nodes.cluster.example.com."),
-            ("denial", "nobody.cluster.example.com."),
-            ("cached answer", "www.example.org."),
-        ] {
-            let (mut line, packet) = (Line::new(bytes), packet(name));
-            if what == "cached answer" {
-                line.learn(&packet);
-                // Until the cache thread has taken it in.
-                while !matches!(line.handle(&packet), Handled::Replied(_)) {
-                    std::thread::yield_now();
-                }
-            }
+    for (front, bytes) in FRONTS {
+        let mut line = Line::new(bytes);
+        for (what, name) in QUESTIONS {
+            let packet = packet(name);
             c.bench_function(&format!("{what}, {front}"), |b| {
                 b.iter(|| matches!(line.handle(&packet), Handled::Replied(_)) || panic!("no reply"));
             });

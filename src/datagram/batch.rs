@@ -1,8 +1,9 @@
 //! Packets that were taken in together, and the replies to them.
 //!
-//! Every pointer handed to the kernel leads into slots that this module allocates once, never moves,
-//! and frees last.
+//! Every pointer handed to the kernel leads into one [`Room`] that this module allocates once, never
+//! moves, and frees last.
 
+use std::alloc::{Layout, alloc_zeroed, handle_alloc_error};
 use std::io;
 use std::mem::zeroed;
 use std::net::IpAddr;
@@ -15,52 +16,62 @@ use crate::dns::response::MAX_UDP_PAYLOAD;
 
 const REPLY: usize = MAX_UDP_PAYLOAD as usize;
 
-/// Everything that one packet and its reply need.
+/// Everything that the packets of a batch and their replies need. What belongs to all packets stands
+/// together, and replies one behind the other, as short as they are: a batch of questions for
+/// addresses then lies in two or three pages, beside the heads of its packets.
 #[repr(C)]
-struct Slot {
-    packet: [u8; PACKET],
-    reply: [u8; REPLY],
-    path: ReturnPath,
-    vector: libc::iovec,
+struct Room {
+    paths: [ReturnPath; BATCH],
+    vectors: [libc::iovec; BATCH],
+    replies: [u8; BATCH * REPLY],
+    packets: [[u8; PACKET]; BATCH],
 }
 
-/// Slots for a batch, on the heap.
+/// Room for a batch, on the heap.
 pub struct Batch {
-    /// Allocated as a boxed slice of [`BATCH`] slots; freed in `drop`. All access goes through
-    /// this pointer, so that those in `headers` stay valid.
-    slots: *mut Slot,
+    /// Allocated once; freed in `drop`. All access goes through this pointer, so that those in
+    /// `headers` stay valid.
+    room: *mut Room,
     headers: Box<[libc::mmsghdr]>,
-    /// Slots whose reply is to be sent, in order.
+    /// Packets whose reply is to be sent, in order.
     queued: Vec<usize>,
-    /// Slots and headers that were used since they were last made ready to receive.
+    /// Octets of their replies.
+    written: usize,
+    /// Vectors and headers that were used since they were last made ready to receive.
     used: usize,
 }
 
 impl Batch {
     #[expect(clippy::new_without_default, reason = "it takes a third of a megabyte")]
     pub fn new() -> Self {
-        // SAFETY: all-zero octets are a valid Slot: integers, arrays of them, and null pointers.
-        let slots: Box<[Slot]> = (0..BATCH).map(|_| unsafe { zeroed::<Slot>() }).collect();
-        // SAFETY: all-zero octets are a valid mmsghdr.
+        let layout = Layout::new::<Room>();
+        // SAFETY: a Room is larger than nothing.
+        let room: *mut Room = unsafe { alloc_zeroed(layout) }.cast();
+        if room.is_null() {
+            handle_alloc_error(layout);
+        }
+        // SAFETY: all-zero octets are a valid mmsghdr, as they are a valid Room: integers, arrays of
+        // them, and null pointers.
         let headers = (0..BATCH).map(|_| unsafe { zeroed::<libc::mmsghdr>() }).collect();
-        Self { slots: Box::into_raw(slots).cast(), headers, queued: Vec::with_capacity(BATCH), used: BATCH }
+        Self { room, headers, queued: Vec::with_capacity(BATCH), written: 0, used: BATCH }
     }
 
     /// Takes in what has arrived, up to [`BATCH`] packets, without waiting.
     pub fn receive(&mut self, socket: BorrowedFd<'_>) -> io::Result<usize> {
         self.queued.clear();
+        self.written = 0;
         for index in 0..std::mem::take(&mut self.used) {
-            let slot = self.slot(index);
-            // SAFETY: `slot` is one of our slots; only raw pointers to its fields are made.
+            // SAFETY: the index is below BATCH; only raw pointers into the room are made.
             unsafe {
-                (*slot).vector = libc::iovec { iov_base: addr_of_mut!((*slot).packet).cast(), iov_len: PACKET };
-                point(&mut self.headers[index].msg_hdr, slot);
-                self.headers[index].msg_hdr.msg_namelen = PEER;
-                self.headers[index].msg_hdr.msg_controllen = CONTROL;
+                let packet = addr_of_mut!((*self.room).packets[index]).cast();
+                (*self.room).vectors[index] = libc::iovec { iov_base: packet, iov_len: PACKET };
             }
+            let header = self.point(index, index);
+            header.msg_namelen = PEER;
+            header.msg_controllen = CONTROL;
         }
-        // SAFETY: each header points at an iovec, a name and a control buffer within its slot,
-        // with their true lengths; the slots live as long as `self`.
+        // SAFETY: each header points at an iovec, a name and a control buffer within the room,
+        // with their true lengths; the room lives as long as `self`.
         let received = unsafe {
             let flags = libc::MSG_DONTWAIT;
             libc::recvmmsg(socket.as_raw_fd(), self.headers.as_mut_ptr(), BATCH_COUNT, flags, null_mut())
@@ -69,7 +80,8 @@ impl Batch {
         self.used = received;
         for index in 0..received {
             let header = self.headers[index].msg_hdr;
-            let path = self.path_mut(index);
+            // SAFETY: a field of the room, borrowed with `self`.
+            let path = unsafe { &mut (*self.room).paths[index] };
             path.peer_length = header.msg_namelen;
             path.control_length = header.msg_controllen;
             path.leave_by_any_link();
@@ -77,13 +89,14 @@ impl Batch {
         Ok(received)
     }
 
-    /// A received packet and the room for its reply. `index` must be below what the last
-    /// [`Batch::receive`] returned.
+    /// A received packet and the room for its reply, until the next one is queued. `index` must be
+    /// below what the last [`Batch::receive`] returned.
     pub fn packet(&mut self, index: usize) -> (&[u8], &mut [u8]) {
         let length = (self.headers[index].msg_len as usize).min(PACKET);
-        let slot = self.slot(index);
-        // SAFETY: packet and reply are two fields of one of our slots, borrowed with `self`.
-        unsafe { (&(&(*slot).packet)[..length], &mut (*slot).reply) }
+        // SAFETY: packets and replies are two fields of the room, borrowed with `self`.
+        unsafe {
+            (&(&(*self.room).packets)[index][..length], &mut (&mut (*self.room).replies)[self.written..][..REPLY])
+        }
     }
 
     /// The address that a received packet came from.
@@ -93,17 +106,21 @@ impl Batch {
 
     /// The way back, for a reply that comes later.
     pub fn path(&self, index: usize) -> &ReturnPath {
-        // SAFETY: a field of one of our slots, borrowed with `self`.
-        unsafe { &(*self.slot(index)).path }
+        // SAFETY: a field of the room, borrowed with `self`.
+        unsafe { &(*self.room).paths[index] }
     }
 
-    /// Marks the first `length` octets of a slot's reply for sending.
+    /// Marks the first `length` octets of the room for the reply to a packet for sending. Each packet
+    /// has one reply at most.
     pub fn queue(&mut self, index: usize, length: usize) {
-        let slot = self.slot(index);
-        // SAFETY: `slot` is one of our slots, and the length is held to that of its reply.
+        let length = length.min(REPLY);
+        // SAFETY: replies that were written lie before this one, each of REPLY octets at most.
         unsafe {
-            (*slot).vector = libc::iovec { iov_base: addr_of_mut!((*slot).reply).cast(), iov_len: length.min(REPLY) };
+            let reply = addr_of_mut!((*self.room).replies).cast::<u8>().add(self.written).cast();
+            (*self.room).vectors[index] = libc::iovec { iov_base: reply, iov_len: length };
         }
+        // A packet that was queued twice would be sent twice, but never from beyond the room.
+        self.written = (self.written + length).min((BATCH - 1) * REPLY);
         self.queued.push(index);
     }
 
@@ -114,19 +131,16 @@ impl Batch {
     /// `WouldBlock` when the socket is full: call again, the rest is still queued.
     pub fn send(&mut self, socket: BorrowedFd<'_>, given_up: &mut u64) -> io::Result<()> {
         while !self.queued.is_empty() {
-            for (place, &index) in self.queued.iter().enumerate() {
-                let slot = self.slot(index);
-                // SAFETY: `slot` is one of our slots; its iovec was set by `queue`.
-                unsafe {
-                    point(&mut self.headers[place].msg_hdr, slot);
-                    let header = &mut self.headers[place].msg_hdr;
-                    header.msg_namelen = (*slot).path.peer_length;
-                    header.msg_controllen = (*slot).path.control_length;
-                }
+            for place in 0..self.queued.len().min(BATCH) {
+                let index = self.queued[place];
+                let (name_length, control_length) = (self.path(index).peer_length, self.path(index).control_length);
+                let header = self.point(place, index);
+                header.msg_namelen = name_length;
+                header.msg_controllen = control_length;
             }
             // At most BATCH, so that nothing is lost.
-            let count = libc::c_uint::try_from(self.queued.len()).unwrap_or(BATCH_COUNT);
-            // SAFETY: the first `count` headers were just pointed at our slots.
+            let count = libc::c_uint::try_from(self.queued.len()).unwrap_or(BATCH_COUNT).min(BATCH_COUNT);
+            // SAFETY: the first `count` headers were just pointed into our room.
             let sent =
                 unsafe { libc::sendmmsg(socket.as_raw_fd(), self.headers.as_mut_ptr(), count, libc::MSG_DONTWAIT) };
             match usize::try_from(sent) {
@@ -148,36 +162,64 @@ impl Batch {
         Ok(())
     }
 
-    fn slot(&self, index: usize) -> *mut Slot {
-        assert!(index < BATCH, "slot {index} of {BATCH}");
-        // SAFETY: the index is within the allocation.
-        unsafe { self.slots.add(index) }
-    }
-
-    fn path_mut(&mut self, index: usize) -> &mut ReturnPath {
-        // SAFETY: a field of one of our slots, borrowed with `self`.
-        unsafe { &mut (*self.slot(index)).path }
+    /// Points the header at `place` at what belongs to packet `index`; the lengths of name and control
+    /// are the caller's.
+    fn point(&mut self, place: usize, index: usize) -> &mut libc::msghdr {
+        let header = &mut self.headers[place].msg_hdr;
+        // SAFETY: the room lives as long as `self`, and indexing holds to its arrays; only addresses
+        // are taken.
+        unsafe {
+            header.msg_name = addr_of_mut!((*self.room).paths[index].peer).cast();
+            header.msg_control = addr_of_mut!((*self.room).paths[index].control).cast();
+            header.msg_iov = addr_of_mut!((*self.room).vectors[index]);
+        }
+        header.msg_iovlen = 1;
+        header.msg_flags = 0;
+        header
     }
 }
 
 impl Drop for Batch {
     fn drop(&mut self) {
-        // SAFETY: `slots` came from a boxed slice of this length and is not used again.
-        drop(unsafe { Box::from_raw(std::ptr::slice_from_raw_parts_mut(self.slots, BATCH)) });
+        // SAFETY: `room` was allocated with the layout of a Room and is not used again.
+        drop(unsafe { Box::from_raw(self.room) });
     }
 }
 
-/// Points a header at the parts of a slot; the lengths of name and control are the caller's.
-///
-/// # Safety
-/// `slot` must be valid for as long as the header is used.
-unsafe fn point(header: &mut libc::msghdr, slot: *mut Slot) {
-    // SAFETY: the caller's; only addresses of fields are taken.
-    unsafe {
-        header.msg_name = addr_of_mut!((*slot).path.peer).cast();
-        header.msg_control = addr_of_mut!((*slot).path.control).cast();
-        header.msg_iov = addr_of_mut!((*slot).vector);
+#[cfg(test)]
+mod tests {
+    use std::net::UdpSocket;
+    use std::os::fd::AsFd;
+
+    use super::*;
+
+    #[test]
+    fn a_full_batch_has_room_for_the_longest_replies() {
+        let (server, client) = (UdpSocket::bind("127.0.0.1:0").unwrap(), UdpSocket::bind("127.0.0.1:0").unwrap());
+        client.connect(server.local_addr().unwrap()).unwrap();
+        let mut batch = Batch::new();
+        for turn in 0..2 {
+            for number in 0..BATCH {
+                client.send(&[u8::try_from(number).unwrap(), turn]).unwrap();
+            }
+            assert_eq!(batch.receive(server.as_fd()).unwrap(), BATCH);
+            for index in 0..BATCH {
+                let (packet, reply) = batch.packet(index);
+                let (number, length) = (packet[0], if turn == 0 { REPLY } else { 1 + index });
+                assert_eq!(packet, [u8::try_from(index).unwrap(), turn]);
+                assert_eq!(reply.len(), REPLY);
+                reply[..length].fill(number);
+                // Every third has none, and leaves its room to the next.
+                if index % 3 > 0 {
+                    batch.queue(index, length);
+                }
+            }
+            batch.send(server.as_fd(), &mut 0).unwrap();
+            for index in (0..BATCH).filter(|index| index % 3 > 0) {
+                let (mut reply, length) = ([0; REPLY + 1], if turn == 0 { REPLY } else { 1 + index });
+                assert_eq!(client.recv(&mut reply).unwrap(), length);
+                assert!(reply[..length].iter().all(|&octet| usize::from(octet) == index), "reply {index}");
+            }
+        }
     }
-    header.msg_iovlen = 1;
-    header.msg_flags = 0;
 }

@@ -3,39 +3,39 @@
 use std::mem::size_of;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Room for the address of any peer.
-pub(super) const PEER: libc::socklen_t = 128;
-/// Room for one control message with the address that was asked: `CMSG_SPACE(in6_pktinfo)` is 40.
-pub(super) const CONTROL: usize = 64;
+/// Room for the address of any peer: that of IPv6 is the longest.
+pub(super) const PEER: libc::socklen_t = 28;
+/// Room for one control message with the address that was asked: `CMSG_SPACE(in6_pktinfo)`.
+pub(super) const CONTROL: usize = 40;
 
-const _: () = assert!(size_of::<libc::sockaddr_storage>() == PEER as usize);
+const _: () = assert!(size_of::<libc::sockaddr_in6>() == PEER as usize);
+const _: () = assert!(size_of::<libc::sockaddr_in>() <= PEER as usize);
+const _: () = assert!(std::mem::offset_of!(ReturnPath, control).is_multiple_of(align_of::<libc::cmsghdr>()));
 
 /// Where a packet came from and the address it was sent to: where its reply goes and leaves from.
 #[derive(Clone, Copy)]
 #[repr(C, align(16))]
 pub struct ReturnPath {
-    pub(super) control: [u8; CONTROL],
-    pub(super) control_length: usize,
-    pub(super) peer: libc::sockaddr_storage,
+    /// Of either family.
+    pub(super) peer: libc::sockaddr_in6,
     pub(super) peer_length: libc::socklen_t,
+    /// 0 on a socket that is bound to one address, where what follows is never touched.
+    pub(super) control_length: usize,
+    pub(super) control: [u8; CONTROL],
 }
 
 impl ReturnPath {
     /// The client's address; unspecified for a family that no DNS client has.
     pub(super) fn client(&self) -> IpAddr {
-        let peer: *const libc::sockaddr_storage = &raw const self.peer;
-        match i32::from(self.peer.ss_family) {
+        // The family stands in the same place in both.
+        match i32::from(self.peer.sin6_family) {
             libc::AF_INET => {
-                // SAFETY: sockaddr_storage is large and aligned enough for every family, and the
-                // kernel wrote one of this family.
-                let peer = unsafe { &*peer.cast::<libc::sockaddr_in>() };
+                // SAFETY: sockaddr_in6 is large and aligned enough for sockaddr_in, and the kernel
+                // wrote one.
+                let peer = unsafe { &*(&raw const self.peer).cast::<libc::sockaddr_in>() };
                 Ipv4Addr::from(u32::from_be(peer.sin_addr.s_addr)).into()
             }
-            libc::AF_INET6 => {
-                // SAFETY: as above.
-                let peer = unsafe { &*peer.cast::<libc::sockaddr_in6>() };
-                Ipv6Addr::from(peer.sin6_addr.s6_addr).into()
-            }
+            libc::AF_INET6 => Ipv6Addr::from(self.peer.sin6_addr.s6_addr).into(),
             _ => Ipv4Addr::UNSPECIFIED.into(),
         }
     }
@@ -49,7 +49,7 @@ impl ReturnPath {
             self.control_length = 0;
             return;
         }
-        // SAFETY: the buffer is aligned to 16 octets and holds a header that the kernel wrote.
+        // SAFETY: the buffer is aligned like a header (asserted above) and holds a header that the kernel wrote.
         let header = unsafe { self.control.as_ptr().cast::<libc::cmsghdr>().read() };
         let data = self.control[header_length..].as_mut_ptr();
         match (header.cmsg_level, header.cmsg_type) {

@@ -68,22 +68,13 @@ impl<'p> Query<'p> {
         if header[2] & flag::QR != 0 {
             return Err(Rejected::Drop);
         }
-        Self::parse_sections(packet, header).ok_or(Rejected::Reply(match header[2] & flag::OPCODE {
-            0 => Rcode::FORMERR,
-            _ => Rcode::NOTIMP,
-        }))
-    }
-
-    fn parse_sections(packet: &'p [u8], header: &[u8; HEADER]) -> Option<Self> {
-        let count = |section: usize| u16::from_be_bytes([header[4 + 2 * section], header[5 + 2 * section]]);
-        if count(0) != 1 {
-            return None;
-        }
-        // A compression pointer in the only question has nothing to point back to.
-        let name_length = wire_length(&packet[HEADER..])?;
-        let question_end = HEADER + name_length + TYPE_AND_CLASS;
-        let tail = packet.get(question_end - TYPE_AND_CLASS..question_end)?;
-        let opt = parse_opt(packet, question_end, count(1), count(2), count(3))?;
+        let Some((name_length, tail, opt)) = parse_sections(packet, header) else {
+            return Err(Rejected::Reply(match header[2] & flag::OPCODE {
+                0 => Rcode::FORMERR,
+                _ => Rcode::NOTIMP,
+            }));
+        };
+        // Built where it stays: a question is large to move.
         let question = Question::build(
             &packet[HEADER..HEADER + name_length],
             name_length,
@@ -92,7 +83,7 @@ impl<'p> Query<'p> {
             opt.is_some_and(|opt| opt.dnssec_ok),
             header[3] & flag::CD != 0,
         );
-        Some(Self { packet, question_end, question, opt })
+        Ok(Self { packet, question_end: HEADER + name_length + TYPE_AND_CLASS, question, opt })
     }
 
     pub fn question(&self) -> &Question {
@@ -144,6 +135,20 @@ impl<'p> Query<'p> {
     pub(super) fn head(&self) -> &'p [u8] {
         &self.packet[..self.question_end]
     }
+}
+
+/// The length of the only question's name, its type and class, and the OPT record; `None` of what is
+/// malformed.
+fn parse_sections(packet: &[u8], header: &[u8; HEADER]) -> Option<(usize, [u8; TYPE_AND_CLASS], Option<Opt>)> {
+    let count = |section: usize| u16::from_be_bytes([header[4 + 2 * section], header[5 + 2 * section]]);
+    if count(0) != 1 {
+        return None;
+    }
+    // A compression pointer in the only question has nothing to point back to.
+    let name_length = wire_length(&packet[HEADER..])?;
+    let tail = *packet.get(HEADER + name_length..)?.first_chunk::<TYPE_AND_CLASS>()?;
+    let opt = parse_opt(packet, HEADER + name_length + TYPE_AND_CLASS, count(1), count(2), count(3))?;
+    Some((name_length, tail, opt))
 }
 
 /// Walks the records behind the question. The outer `None` is a malformed packet.

@@ -76,7 +76,7 @@ impl Handler {
         series: Arc<WorkerSeries>,
         clock: Clock,
     ) -> Self {
-        let writer = Writer { worker, series, clock, rotation: 0 };
+        let writer = Writer::new(worker, series, clock);
         Self { live: arc_swap::Cache::new(live), front, forwarder, gate: Gate::new(), writer, waiting: Room::default() }
     }
 
@@ -117,7 +117,7 @@ impl Handler {
                 tell(&self.forwarder, tables, question, memory, touch, now);
             }
             let series = &tables.series[memory.zone];
-            return Handled::Replied(self.writer.reply(&asked, series, &memory.answer, memory.source, now, reply));
+            return Handled::Replied(self.writer.reply_hit(&asked, series, memory, now, reply));
         }
         if let Some(answer) = self.gate.ready(question, tables) {
             return self.writer.ready(&asked, answer, reply);

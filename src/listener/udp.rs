@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::io;
 use std::os::fd::AsFd;
+use std::pin::pin;
 use std::rc::Rc;
 
 use tokio::io::Interest;
@@ -37,10 +38,12 @@ pub(super) async fn serve(socket: std::net::UdpSocket, context: Rc<Context>) -> 
     let way = Rc::new(Way { socket: UdpSocket::from_std(socket)?, late: RefCell::new(Outbox::new()) });
     let mut batch = Batch::new();
     let mut stop = context.stop.clone();
+    // One wait, not begun and given up anew with every batch.
+    let mut stopped = pin!(stop.wait_for(|&stop| stop));
     loop {
         tokio::select! {
             biased;
-            _ = stop.wait_for(|&stop| stop) => break,
+            _ = &mut stopped => break,
             ready = way.socket.readable() => {
                 ready?;
                 let received = receive(&way.socket, &mut batch);
