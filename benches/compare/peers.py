@@ -116,7 +116,8 @@ class Dnsdist(Peer):
             text += ' return DNSAction.Nxdomain, ""\nend))\n'
         if setup.pattern:
             text += f'addAction(RegexRule("^ip-[0-9]+-[0-9]+-[0-9]+-[0-9]+\\\\.{PATTERN}$"), LuaAction(function(dq)\n'
-            text += ' return DNSAction.Spoof, (string.match(dq.qname:toString(), "^ip%-([%d-]+)"):gsub("-", "."))\nend))\n'
+            text += ' local digits = string.match(dq.qname:toString(), "^ip%-([%d-]+)")\n'
+            text += ' return DNSAction.Spoof, (digits:gsub("-", "."))\nend))\n'
         return Launch([self.path, "--supervised", "--disable-syslog", "-C", f"{directory}/dnsdist.conf"],
                       {"dnsdist.conf": text})
 
@@ -188,7 +189,8 @@ class Recursor(Peer):
             labels = PATTERN.replace(".", "%.")
             files["pattern.lua"] = (
                 "function preresolve(dq)\n"
-                f' local a, b, c, d = string.match(dq.qname:toString(), "^ip%-(%d+)%-(%d+)%-(%d+)%-(%d+)%.{labels}%.$")\n'
+                f' local pattern = "^ip%-(%d+)%-(%d+)%-(%d+)%-(%d+)%.{labels}%.$"\n'
+                ' local a, b, c, d = string.match(dq.qname:toString(), pattern)\n'
                 ' if not a or dq.qtype ~= pdns.A then return false end\n'
                 ' dq:addAnswer(pdns.A, a .. "." .. b .. "." .. c .. "." .. d, 30)\n return true\nend\n')
             text += f"lua-dns-script={directory}/pattern.lua\n"
@@ -227,7 +229,8 @@ class Dnsmasq(Peer):
         if setup.tls:
             raise Cannot("no DNS over TLS")
         text = (f"port={setup.port}\nlisten-address=127.0.0.1\nbind-interfaces\nno-resolv\nno-hosts\n"
-                f"user={getpass.getuser()}\npid-file={directory}/pid\ncache-size={setup.names}\ndns-forward-max=10000\n")
+                f"user={getpass.getuser()}\npid-file={directory}/pid\ncache-size={setup.names}\n"
+                "dns-forward-max=10000\n")
         text += "".join(f"server={address}#{port}\n" for address, port in setup.upstreams)
         files = {}
         if setup.records:

@@ -17,8 +17,8 @@ def values(samples, key):
 
 
 class Report:
-    def __init__(self, lab, how):
-        self.lab, self.how, self.rows, self.missing, self.faults = lab, how, [], [], []
+    def __init__(self, lab, build, how):
+        self.lab, self.build, self.how, self.rows, self.missing, self.faults = lab, build, how, [], [], []
         self.began = time.time()
 
     def add(self, row, results):
@@ -47,17 +47,18 @@ class Report:
 
     def head(self):
         versions = [(peer.name, peer.version()) for peer in self.lab.servers]
-        cores = f"{os.cpu_count()} cores, {cpu_model()}"
-        said = [("date", time.strftime("%F %H:%M UTC", time.gmtime(self.began))), ("build", build()), ("processor", cores),
-                ("kernel", platform.release()), ("rounds", f"{self.lab.rounds} of {self.lab.seconds} s, interleaved"),
+        cores = f"{len(self.lab.cores)} cores, {cpu_model()}"
+        said = [("date", time.strftime("%F %H:%M UTC", time.gmtime(self.began))), ("build", self.build),
+                ("processor", cores), ("kernel", platform.release()),
+                ("rounds", f"{self.lab.rounds} of {self.lab.seconds} s, interleaved"),
                 ("took", f"{(time.time() - self.began) / 60:.0f} min"), ("again", f"`{self.how}`")]
         said += [(name, version) for name, version in versions if version]
         text = "# Comparison\n\n| | |\n|---|---|\n" + "".join(f"| {key} | {value} |\n" for key, value in said)
         if self.missing:
             text += f"\nNot there, and left out: {', '.join(self.missing)}.\n"
-        return text + ("\nOne thread for each server, pinned to one core; dnsperf and upstream share another. Figures are "
-                       "medians of the rounds; × bare is the ratio to the median of bare.c, which gives every question the "
-                       "same answer: what the kernel alone costs.\n")
+        return text + ("\nOne thread for each server, pinned to one core; dnsperf and upstream share another. Figures "
+                       "are medians of the rounds; × bare is the ratio to the median of bare.c, which gives every "
+                       "question the same answer: what the kernel alone costs.\n")
 
     def samples(self):
         return {row.name: {subject.label: samples for subject, samples in results} for row, results in self.rows}
@@ -103,7 +104,8 @@ def figures(row, column, samples, base):
     found = values(samples, column.key)
     if not found:
         return ["–"]
-    said = {"sum": [sum(found)], "median": [statistics.median(found)], "spread": spread(samples, column.key)}[column.kind]
+    said = {"sum": [sum(found)], "median": [statistics.median(found)],
+            "spread": spread(samples, column.key)}[column.kind]
     cells = [f"{value:,.{column.digits}f}" for value in said]
     if base and column.key in row.compared:
         cells.append(f"{statistics.median(found) / statistics.median(values(base, column.key)):.2f}")
@@ -116,9 +118,10 @@ def cpu_model():
     return found[1] if found else platform.machine()
 
 
-def build():
+def commit():
     """The commit, and whether the files are as it has them."""
-    said = subprocess.run(["git", "-C", os.path.dirname(os.path.abspath(__file__)), "describe", "--always", "--dirty"], capture_output=True, text=True, check=False)
+    said = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=os.path.dirname(os.path.abspath(__file__)),
+                          capture_output=True, text=True, check=False)
     return said.stdout.strip() or "unknown"
 
 

@@ -63,9 +63,7 @@ class Lab:
     rounds: int
     seconds: int
     entries: tuple  # how many names the caches are filled with
-    # The last core asks and is upstream.
-    load_core: int = (os.cpu_count() or 2) - 1
-    server_core: int = 0
+    cores: list  # servers are on the first; the last asks and is upstream
 
     def file(self, name):
         return os.path.join(self.directory, name)
@@ -74,8 +72,7 @@ class Lab:
     def upstream(self, program=None):
         """An upstream and its port."""
         port = free_port()
-        with open(self.file("upstream"), "wb"):
-            server = Server(peers.Launch([program or self.bare, str(port)], {}), {self.load_core}, self.directory)
+        server = Server(peers.Launch([program or self.bare, str(port)], {}), {self.cores[-1]}, self.directory)
         try:
             server.wait_for_answer(port, READY)
             yield server, port
@@ -87,38 +84,38 @@ class Lab:
 
 
 COST = [Column("cpu", "CPU µs/query", 2, "spread"), Column("rate", "queries/s"),
-        Column("latency", "mean latency µs"), Column("lost", "lost", 0, "sum")]
+        Column("latency", "mean latency µs"), Column("lost", "lost or failed", 0, "sum")]
 OVER_TCP = [*COST, Column("reconnections", "reconnections", 0, "sum")]
 
 
 def cost(report, spent):
     """The figures of COST."""
     return {"cpu": spent / report.answered * 1e6, "rate": report.rate, "latency": report.latency,
-            "lost": report.lost, "reconnections": report.reconnections}
+            "lost": report.lost + report.failed, "reconnections": report.reconnections}
 
 
-def asked(lab, peer, file, *, warm=None, mode="udp", cached=True, program=None, cores=None, ask=None, **setup):
-    """Starts a server and its upstream, asks what is in `warm` three times and then `file`: the report,
-    the seconds of CPU time, the server and how long it took to its first answer."""
+def asked(lab, peer, file, *, warm=None, mode="udp", cached=True, program=None, workers=1, ask=None, **setup):
+    """Starts a server and its upstream, asks what is in `warm` three times and then what is in `file`.
+    `cached`: upstream must not be asked meanwhile; else it must."""
     ask = {"seconds": lab.seconds, **(ask or {})}
+    # Where upstream is asked, it may be late.
+    check = load.Report.must_be_good if cached else load.Report.must_answer
     with contextlib.ExitStack() as stack:
         upstream, behind = stack.enter_context(lab.upstream(program))
         over_tcp = stack.enter_context(OverTcp((HOST, behind))) if mode != "udp" else None
         port = free_port()
         tls = (free_port(), *lab.tls) if mode == "dot" else ()
-        told = peers.Setup(port, [(HOST, behind)], tls=tls, health_checks=False, **setup)
-        server = stack.enter_context(running(peer, told, cores or {lab.server_core}))
+        told = peers.Setup(port, [(HOST, behind)], tls=tls, workers=workers, health_checks=False, **setup)
+        server = stack.enter_context(running(peer, told, set(lab.cores[:workers])))
         began = server.wait_for_answer(port, READY)
         to = tls[0] if tls else port
         if warm:
-            lab.ask(to, warm, times=3, mode=mode).must_be_good()
+            check(lab.ask(to, warm, times=3, mode=mode))
         woken, served = upstream.wakes(), over_tcp.asked if over_tcp else 0
         threads, before = server.threads(), server.cpu()
         report = lab.ask(to, file, mode=mode, **ask)
         spent = server.cpu() - before
-        if program is None:
-            report.must_be_good()
-        report.must_answer()
+        check(report)
         woken, served = upstream.wakes() - woken, over_tcp.asked - served if over_tcp else 0
         if cached and woken + served > WAKES:
             raise Fault(f"upstream was woken {woken + served} times, where nothing should have to be asked")
@@ -130,11 +127,13 @@ def asked(lab, peer, file, *, warm=None, mode="udp", cached=True, program=None, 
 
 @dataclasses.dataclass
 class Sample:
+    """What one server did with one file of questions."""
+
     report: load.Report
-    spent: float
-    began: float
-    rss: int
-    threads: dict
+    spent: float  # seconds of CPU time
+    began: float  # seconds from its start to its first answer
+    rss: int  # octets
+    threads: dict  # seconds of CPU time by name
 
 
 def of_servers(sample):
@@ -207,7 +206,7 @@ ROWS = [
         OVER_TCP, of_servers(lambda lab, peer, turn: hits(lab, peer, turn, "dot"))),
     Row("latency", "Cached answers at 1,000 a second", "What a client waits when nobody hurries.",
         [Column("p50", "p50 µs", 0, "spread"), Column("p99", "p99 µs", 0, "spread"),
-         Column("cpu", "CPU µs/query", 2), Column("lost", "lost", 0, "sum")],
+         Column("cpu", "CPU µs/query", 2), Column("lost", "lost or failed", 0, "sum")],
         of_servers(latency), compared=("p50", "p99", "cpu")),
     Row("mixed", "What a cluster asks", "A and AAAA in pairs, names of services and, through the search path, external "
         "ones; one look-up in ten is for a new name, the others by Zipf over 2,000. Caches are empty at first.",
