@@ -23,7 +23,7 @@ class Report:
 
     def add(self, row, results):
         """`results`: of each subject its samples, or in place of them a word on why there are none."""
-        self.rows.append((row, results))
+        self.rows.append((row, [(subject, samples or "not measured") for subject, samples in results]))
 
     def page(self, directory=None):
         """The whole, and the plots beside it where there is a directory."""
