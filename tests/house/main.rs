@@ -3,6 +3,7 @@
 
 mod bounds;
 mod cli;
+mod compare;
 mod files;
 mod layering;
 mod metrics_names;
