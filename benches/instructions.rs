@@ -30,6 +30,9 @@ const HEAD: &str = "\
 /// Questions that a count is the mean of: a multiple of the 64 hits after which the front tells the
 /// cache behind it.
 const QUESTIONS_COUNTED: u64 = 1024;
+/// How often a row is counted, of which the lowest stands: random keys fall into tables now better,
+/// now worse.
+const TIMES: usize = 2;
 /// By how much a row may pass its budget, in percent.
 const TOLERANCE: u64 = 2;
 /// The function that counting is turned on for. Its symbol has a hash behind its name.
@@ -106,8 +109,9 @@ fn main() -> ExitCode {
     let versions: Vec<String> = versions.into_iter().flatten().collect();
     let measured_with = format!("{}, {}", versions.join(", "), env::consts::ARCH);
     let rows = rows().into_iter().enumerate();
-    let measured =
-        Budget { measured_with, instructions: rows.map(|(row, Row { name, .. })| (name, count(row))).collect() };
+    let lowest = |row| (0..TIMES).map(|_| count(row)).min().unwrap_or(0);
+    let instructions = rows.map(|(row, Row { name, .. })| (name, lowest(row))).collect();
+    let measured = Budget { measured_with, instructions };
     if has("--renew") {
         std::fs::write(BUDGET, measured.text()).unwrap();
     }
