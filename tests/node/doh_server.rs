@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::task::Poll;
 use std::thread;
 
 use h2::server::{Builder, SendResponse};
@@ -87,12 +88,18 @@ async fn serve(stream: TcpStream, acceptor: TlsAcceptor, lifetime: usize, ending
             continue;
         }
         count += 1;
+        // What was asked in between is not answered.
+        if matches!(ending, Ending::Gone) && count > lifetime {
+            return;
+        }
         ends.fetch_add(usize::from(count == lifetime), Relaxed);
         answer(respond, &query);
         match ending {
             Ending::Goodbye if count == lifetime => connection.graceful_shutdown(),
-            // What was answered is on its way, what was asked in between is not answered.
-            Ending::Gone if count > lifetime => return,
+            // What was answered has to be on its way: the connection is driven once more.
+            Ending::Gone if count == lifetime => {
+                let _ = std::future::poll_fn(|context| Poll::Ready(connection.poll_closed(context))).await;
+            }
             Ending::Goodbye | Ending::Gone => {}
         }
     }

@@ -23,7 +23,7 @@ const COMFORT: usize = 32;
 /// How often a question is asked again whatever happened, so that it is sent three times at most
 /// (RFC 9520, section 3.1).
 const LOSSES: u32 = 2;
-/// How often if the connections that lost it have answered others: the server is alive.
+/// How often if the server has answered others since it was asked: it is alive.
 const LOSSES_ALIVE: u32 = 6;
 
 /// How long a server that is not who it must be is not tried again: a handshake costs both sides
@@ -35,6 +35,8 @@ pub(crate) struct Pool {
     connect: Box<dyn Fn() -> Opening>,
     carrier: Carrier,
     connections: RefCell<Vec<Rc<Connection>>>,
+    /// Replies so far.
+    replies: Cell<u64>,
     /// After how many replies, at least, the server last closed a connection with questions on it,
     /// and when.
     lost: Cell<Option<(u32, Instant)>>,
@@ -50,6 +52,7 @@ impl Pool {
             connect: Box::new(connect),
             carrier,
             connections: RefCell::default(),
+            replies: Cell::default(),
             lost: Cell::default(),
             distrusted: RefCell::default(),
             ended: Rc::default(),
@@ -66,9 +69,16 @@ impl Pool {
         }
         let mut losses = 0;
         loop {
+            let before = self.replies.get();
             match self.place().await.ask(question, &sent).await {
-                Ok(reply) => return Ok(reply),
-                Err(Failure::Lost { answered }) if losses < LOSSES || answered > 0 && losses < LOSSES_ALIVE => {
+                Ok(reply) => {
+                    self.replies.set(self.replies.get() + 1);
+                    return Ok(reply);
+                }
+                // The one that lost it may have answered others, or another connection meanwhile.
+                Err(Failure::Lost { answered })
+                    if losses < LOSSES || (answered > 0 || self.replies.get() > before) && losses < LOSSES_ALIVE =>
+                {
                     losses += 1;
                     if (1..self.quota()).contains(&answered) {
                         self.lost.set(Some((answered, Instant::now())));
