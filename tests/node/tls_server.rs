@@ -1,7 +1,7 @@
 //! An upstream over TLS that notes who called and how, and gives every name one address.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
@@ -125,7 +125,9 @@ fn serve(stream: TcpStream, config: Arc<ServerConfig>, seen: &Mutex<Seen>, lifet
     }
     stream.conn.send_close_notify();
     // The client may be gone already.
-    let _ = stream.flush();
+    let _ = stream.flush().and_then(|()| stream.sock.shutdown(Shutdown::Write));
+    // Closed with questions unread, the kernel would take back what was answered.
+    let _ = std::io::copy(&mut stream.sock, &mut std::io::sink());
 }
 
 /// The next query, but for those that tell of loops.
