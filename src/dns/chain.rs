@@ -31,8 +31,9 @@ pub fn join<'a>(
     }
     copy.section(Section::Authority, last_question, last, now)?;
     copy.section(Section::Additional, last_question, last, now)?;
-    let joined = copy.builder.finish(ageing.then_some(now));
-    Ok(StoredAnswer { extended_error: last.extended_error, extra_text: last.extra_text, ..joined })
+    let mut joined = copy.builder.finish(ageing.then_some(now));
+    (joined.extended_error, joined.extra_text) = (last.extended_error, last.extra_text);
+    Ok(joined)
 }
 
 /// The denial of the name in `ancestor`, for `question` about a name below it (RFC 8020): the same
@@ -52,12 +53,12 @@ pub fn inherit(
     Ok(copy.builder.finish(Some(now)))
 }
 
-struct Copy {
-    builder: AnswerBuilder,
+struct Copy<'q> {
+    builder: AnswerBuilder<'q>,
     rdata: Vec<u8>,
 }
 
-impl Copy {
+impl Copy<'_> {
     /// Spells an answer out as a message and takes the records of one section from it.
     fn section(
         &mut self,

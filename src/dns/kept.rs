@@ -3,6 +3,8 @@
 
 mod addresses;
 
+use std::borrow::Cow;
+
 use super::message::{Header, Malformed, Message, WireName, WireRecord};
 use super::name::{label_count, suffixes};
 use super::query::CLASS_IN;
@@ -83,9 +85,16 @@ pub fn keep(
     let verdict = verdict(&message, &chain, rcode, question)?;
     let builder =
         AnswerBuilder::for_question(rcode, question.name()).authentic(authentic && message.header.is_authentic());
-    let mut writer = Writer { message: &message, builder, rdata: Vec::new(), lowest: u32::MAX, expanding: Vec::new() };
+    let mut writer = Writer {
+        message: &message,
+        question: question.name(),
+        builder,
+        rdata: Vec::new(),
+        lowest: u32::MAX,
+        expanding: Vec::new(),
+    };
     for link in &chain.links {
-        writer.rrset(Section::Answer, &message.owner(link)?, link.rtype, |ttl| rules.bounded(ttl))?;
+        writer.rrset(Section::Answer, message.owner(link)?.wire(), link.rtype, |ttl| rules.bounded(ttl))?;
     }
     match verdict {
         Verdict::Data => {
@@ -126,9 +135,9 @@ pub fn full_rcode(message: &Message<'_>) -> Rcode {
     Rcode::new(high << 4 | u16::from(message.header.rcode_bits()))
 }
 
-fn verdict(message: &Message<'_>, chain: &Chain, rcode: Rcode, question: &Question) -> Result<Verdict, Malformed> {
+fn verdict(message: &Message<'_>, chain: &Chain<'_>, rcode: Rcode, question: &Question) -> Result<Verdict, Malformed> {
     for record in message.section(Section::Answer) {
-        if is_of(record, question.rtype()) && same(&message.owner(record)?, &chain.last) {
+        if is_of(record, question.rtype()) && message.is_owned_by(record, &chain.last) {
             // The name does not exist, and here is its data: one of the two is a lie.
             return if rcode == Rcode::NXDOMAIN { Err(Malformed) } else { Ok(Verdict::Data) };
         }
@@ -151,17 +160,13 @@ fn is_of(record: &WireRecord, rtype: RecordType) -> bool {
     record.rtype == rtype && record.class == CLASS_IN
 }
 
-fn same(one: &WireName, other: &WireName) -> bool {
-    one.wire().eq_ignore_ascii_case(other.wire())
-}
-
 /// Whether `ancestor` is `name` or a name above it.
-fn covers(ancestor: &WireName, name: &WireName) -> bool {
-    suffixes(name.wire()).any(|suffix| suffix.eq_ignore_ascii_case(ancestor.wire()))
+fn covers(ancestor: &WireName, name: &[u8]) -> bool {
+    suffixes(name).any(|suffix| suffix.eq_ignore_ascii_case(ancestor.wire()))
 }
 
 /// The SOA that speaks for a name: one owned by the name or an ancestor (RFC 2308, section 5).
-fn soa_of(message: &Message<'_>, name: &WireName) -> Result<Option<WireRecord>, Malformed> {
+fn soa_of(message: &Message<'_>, name: &[u8]) -> Result<Option<WireRecord>, Malformed> {
     for record in message.section(Section::Authority) {
         if is_of(record, RecordType::SOA) && covers(&message.owner(record)?, name) {
             return Ok(Some(*record));
@@ -172,19 +177,20 @@ fn soa_of(message: &Message<'_>, name: &WireName) -> Result<Option<WireRecord>, 
 
 /// The CNAMEs and DNAMEs from the question's name to the name that has, or lacks, the data, in the
 /// order they are walked, whatever order the reply has them in.
-struct Chain {
+struct Chain<'q> {
     links: Vec<WireRecord>,
-    last: WireName,
+    /// In wire form.
+    last: Cow<'q, [u8]>,
 }
 
-impl Chain {
-    fn follow(message: &Message<'_>, question: &Question) -> Result<Self, Malformed> {
-        let (mut last, _) = WireName::read(question.name(), 0)?;
+impl<'q> Chain<'q> {
+    fn follow(message: &Message<'_>, question: &'q Question) -> Result<Self, Malformed> {
+        let mut last = Cow::Borrowed(question.name());
         let mut links: Vec<WireRecord> = Vec::new();
         if question.rtype() == RecordType::CNAME || question.rtype() == RecordType::ANY {
             return Ok(Self { links, last });
         }
-        while let Some(cname) = find_cname(message, &last)? {
+        while let Some(cname) = find_cname(message, &last) {
             if links.len() >= MAX_CHAIN || links.iter().any(|link| link.owner_at == cname.owner_at) {
                 return Err(Malformed);
             }
@@ -195,7 +201,7 @@ impl Chain {
             links.push(cname);
             let mut target = Vec::new();
             message.write_rdata(&cname, &mut target)?;
-            (last, _) = WireName::read(&target, 0)?;
+            last = Cow::Owned(target);
         }
         // RFC 6672, section 3.1: the CNAME that it makes comes with it. Without, the end of the
         // chain is not known, and must not be taken for a denial.
@@ -203,20 +209,16 @@ impl Chain {
     }
 }
 
-fn find_cname(message: &Message<'_>, name: &WireName) -> Result<Option<WireRecord>, Malformed> {
-    for record in message.section(Section::Answer) {
-        if is_of(record, RecordType::CNAME) && same(&message.owner(record)?, name) {
-            return Ok(Some(*record));
-        }
-    }
-    Ok(None)
+fn find_cname(message: &Message<'_>, name: &[u8]) -> Option<WireRecord> {
+    let is_there = |record: &&WireRecord| is_of(record, RecordType::CNAME) && message.is_owned_by(record, name);
+    message.section(Section::Answer).find(is_there).copied()
 }
 
-fn find_dname(message: &Message<'_>, name: &WireName) -> Result<Option<WireRecord>, Malformed> {
+fn find_dname(message: &Message<'_>, name: &[u8]) -> Result<Option<WireRecord>, Malformed> {
     for record in message.section(Section::Answer) {
         if is_of(record, RecordType::DNAME) {
             let owner = message.owner(record)?;
-            if covers(&owner, name) && !same(&owner, name) {
+            if covers(&owner, name) && !message.is_owned_by(record, name) {
                 return Ok(Some(*record));
             }
         }
@@ -227,7 +229,9 @@ fn find_dname(message: &Message<'_>, name: &WireName) -> Result<Option<WireRecor
 /// Copies chosen records into a stored answer and notes the lowest TTL it wrote.
 struct Writer<'m> {
     message: &'m Message<'m>,
-    builder: AnswerBuilder,
+    /// The question's name.
+    question: &'m [u8],
+    builder: AnswerBuilder<'m>,
     rdata: Vec<u8>,
     lowest: u32,
     /// Signed zones that answered out of a wildcard.
@@ -237,9 +241,14 @@ struct Writer<'m> {
 impl Writer<'_> {
     fn push(&mut self, record: &WireRecord, section: Section, ttl: u32) -> Result<(), Malformed> {
         self.read_rdata(record)?;
-        let owner = self.message.owner(record)?;
         self.lowest = self.lowest.min(ttl);
-        self.builder.push(section, Owner::Name(owner.wire()), record.rtype, ttl, &self.rdata).map_err(|_| Malformed)
+        let pushed = if self.message.is_owned_by(record, self.question) {
+            self.builder.push(section, Owner::Question, record.rtype, ttl, &self.rdata)
+        } else {
+            let owner = self.message.owner(record)?;
+            self.builder.push(section, Owner::Name(owner.wire()), record.rtype, ttl, &self.rdata)
+        };
+        pushed.map_err(|_| Malformed)
     }
 
     fn read_rdata(&mut self, record: &WireRecord) -> Result<&[u8], Malformed> {
@@ -253,36 +262,32 @@ impl Writer<'_> {
     fn rrset(
         &mut self,
         section: Section,
-        name: &WireName,
+        name: &[u8],
         rtype: RecordType,
         bound: impl Fn(u32) -> u32,
     ) -> Result<(), Malformed> {
         let message = self.message;
-        let mut members = Vec::new();
+        let owned = |record: &&WireRecord| record.class == CLASS_IN && message.is_owned_by(record, name);
         let mut signatures = Vec::new();
-        for record in message.section(section) {
-            if record.class != CLASS_IN || !same(&message.owner(record)?, name) {
-                continue;
-            }
-            if record.rtype == rtype {
-                members.push(record);
-            } else if record.rtype == RecordType::RRSIG && self.covered_type(record)? == rtype {
+        for record in message.section(section).filter(|record| record.rtype == RecordType::RRSIG).filter(owned) {
+            // Of somebody who asks for signatures they are the members.
+            if rtype != RecordType::RRSIG && self.covered_type(record)? == rtype {
                 signatures.push(record);
             }
         }
         // RFC 2181, section 10.1: a name has one CNAME; RFC 6672, section 2.4: and one DNAME.
-        if matches!(rtype, RecordType::CNAME | RecordType::DNAME | RecordType::SOA) {
-            members.truncate(1);
-        }
+        let is_single = matches!(rtype, RecordType::CNAME | RecordType::DNAME | RecordType::SOA);
+        let members = message.section(section).filter(|record| record.rtype == rtype).filter(owned);
+        let members = members.take(if is_single { 1 } else { usize::MAX });
         if section == Section::Answer {
             for signature in &signatures {
                 let zone = self.expanding_zone(signature, name)?;
                 self.expanding.extend(zone);
             }
         }
-        members.append(&mut signatures);
-        let lowest = members.iter().map(|record| record.ttl).min().unwrap_or(0);
-        members.into_iter().try_for_each(|record| self.push(record, section, bound(lowest)))
+        let mut all = members.chain(signatures.iter().copied());
+        let lowest = all.clone().map(|record| record.ttl).min().unwrap_or(0);
+        all.try_for_each(|record| self.push(record, section, bound(lowest)))
     }
 
     /// The type that an RRSIG covers (RFC 4034, section 3.1.1).
@@ -293,7 +298,7 @@ impl Writer<'_> {
 
     /// The SOA that bounds the denial, and the records that prove it.
     /// Their TTL is the lower of SOA TTL and SOA MINIMUM (RFC 2308, section 5), capped.
-    fn denial(&mut self, name: &WireName, rules: TtlRules) -> Result<(), Malformed> {
+    fn denial(&mut self, name: &[u8], rules: TtlRules) -> Result<(), Malformed> {
         let message = self.message;
         let Some(soa) = soa_of(message, name)? else {
             self.lowest = self.lowest.min(NEGATIVE_TTL_WITHOUT_SOA);
@@ -302,16 +307,16 @@ impl Writer<'_> {
         let apex = message.owner(&soa)?;
         let minimum = self.read_rdata(&soa)?.last_chunk().map(|field| u32::from_be_bytes(*field)).ok_or(Malformed)?;
         let ttl = soa.ttl.min(minimum).min(rules.negative_max);
-        self.rrset(Section::Authority, &apex, RecordType::SOA, |lowest| lowest.min(ttl))?;
+        self.rrset(Section::Authority, apex.wire(), RecordType::SOA, |lowest| lowest.min(ttl))?;
         self.proofs(Some(&apex), |lowest| lowest.min(ttl))
     }
 
     /// The zone whose signature this is, if it is one over a wildcard (RFC 4034, section 3.1.3).
-    fn expanding_zone(&mut self, signature: &WireRecord, name: &WireName) -> Result<Option<WireName>, Malformed> {
+    fn expanding_zone(&mut self, signature: &WireRecord, name: &[u8]) -> Result<Option<WireName>, Malformed> {
         let rdata = self.read_rdata(signature)?;
         let labels = usize::from(*rdata.get(3).ok_or(Malformed)?);
         let (zone, _) = WireName::read(rdata.get(18..).ok_or(Malformed)?, 0)?;
-        Ok((labels < label_count(name.wire()) && covers(&zone, name)).then_some(zone))
+        Ok((labels < label_count(name) && covers(&zone, name)).then_some(zone))
     }
 
     /// The NSEC and NSEC3 records of the zone that denies, and of zones that expanded a wildcard:
@@ -327,7 +332,7 @@ impl Writer<'_> {
                 continue;
             }
             let owner = message.owner(record)?;
-            if denying.into_iter().chain(&self.expanding).any(|zone| covers(zone, &owner)) {
+            if denying.into_iter().chain(&self.expanding).any(|zone| covers(zone, owner.wire())) {
                 self.push(record, Section::Authority, bound(record.ttl))?;
             }
         }
@@ -338,7 +343,7 @@ impl Writer<'_> {
     fn target_addresses(
         &mut self,
         question: &Question,
-        name: &WireName,
+        name: &[u8],
         zone: &Name,
         rules: TtlRules,
     ) -> Result<(), Malformed> {
@@ -350,7 +355,7 @@ impl Writer<'_> {
         let message = self.message;
         let mut targets = Vec::new();
         for record in message.section(Section::Answer) {
-            if is_of(record, question.rtype()) && same(&message.owner(record)?, name) {
+            if is_of(record, question.rtype()) && message.is_owned_by(record, name) {
                 let rdata = self.read_rdata(record)?;
                 targets.push(rdata.get(target_at..).unwrap_or_default().to_ascii_lowercase());
             }

@@ -89,6 +89,80 @@ impl Header {
     }
 }
 
+/// The labels of a name as it stands in a message, each behind its length octet; the root's, which
+/// is empty, is the last.
+struct Labels<'m> {
+    message: &'m [u8],
+    at: usize,
+    /// No pointer may lead to here or behind.
+    lowest: usize,
+    pointers: usize,
+    /// Octets of the labels so far.
+    length: usize,
+    /// Where what follows the name begins, once a pointer has left it.
+    behind: Option<usize>,
+    is_done: bool,
+}
+
+impl<'m> Labels<'m> {
+    fn new(message: &'m [u8], at: usize) -> Self {
+        Self { message, at, lowest: at, pointers: 0, length: 0, behind: None, is_done: false }
+    }
+
+    /// The next label.
+    ///
+    /// # Errors
+    /// [`Malformed`] for a cut or over-long name, for a pointer that does not go backwards, so that
+    /// no chain of pointers can loop, and for more pointers than a name can have labels.
+    fn advance(&mut self) -> Result<&'m [u8], Malformed> {
+        loop {
+            let length = usize::from(*self.message.get(self.at).ok_or(Malformed)?);
+            if length & 0xc0 == 0xc0 {
+                let low = *self.message.get(self.at + 1).ok_or(Malformed)?;
+                let target = (length & 0x3f) << 8 | usize::from(low);
+                self.pointers += 1;
+                if target >= self.lowest || self.pointers > MAX_POINTERS {
+                    return Err(Malformed);
+                }
+                self.behind.get_or_insert(self.at + 2);
+                (self.lowest, self.at) = (target, target);
+                continue;
+            }
+            if length > MAX_LABEL {
+                return Err(Malformed);
+            }
+            let label = self.message.get(self.at..=self.at + length).ok_or(Malformed)?;
+            self.length += label.len();
+            if self.length > MAX_NAME {
+                return Err(Malformed);
+            }
+            self.at += label.len();
+            self.is_done = length == 0;
+            return Ok(label);
+        }
+    }
+
+    /// Where what follows the name begins.
+    fn behind(mut self) -> Result<usize, Malformed> {
+        while !self.is_done {
+            self.advance()?;
+        }
+        Ok(self.behind.unwrap_or(self.at))
+    }
+}
+
+impl<'m> Iterator for Labels<'m> {
+    type Item = Result<&'m [u8], Malformed>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        (!self.is_done).then(|| {
+            let label = self.advance();
+            self.is_done |= label.is_err();
+            label
+        })
+    }
+}
+
 /// A name as it stands in a message, decompressed, in its own spelling.
 #[derive(Clone)]
 pub struct WireName {
@@ -108,36 +182,13 @@ impl WireName {
     /// no chain of pointers can loop, and for more pointers than a name can have labels.
     pub fn read(message: &[u8], at: usize) -> Result<(Self, usize), Malformed> {
         let mut name = Self { bytes: [0; MAX_NAME], length: 0 };
-        let mut at = at;
-        let mut lowest = at;
-        let mut behind = None;
-        let mut pointers = 0;
-        loop {
-            let length = usize::from(*message.get(at).ok_or(Malformed)?);
-            if length & 0xc0 == 0xc0 {
-                let low = *message.get(at + 1).ok_or(Malformed)?;
-                let target = (length & 0x3f) << 8 | usize::from(low);
-                pointers += 1;
-                if target >= lowest || pointers > MAX_POINTERS {
-                    return Err(Malformed);
-                }
-                behind.get_or_insert(at + 2);
-                lowest = target;
-                at = target;
-                continue;
-            }
-            if length > MAX_LABEL {
-                return Err(Malformed);
-            }
-            let label = message.get(at..=at + length).ok_or(Malformed)?;
-            let space = name.bytes.get_mut(name.length..name.length + label.len()).ok_or(Malformed)?;
-            space.copy_from_slice(label);
+        let mut labels = Labels::new(message, at);
+        for label in labels.by_ref() {
+            let label = label?;
+            name.bytes[name.length..][..label.len()].copy_from_slice(label);
             name.length += label.len();
-            at += label.len();
-            if length == 0 {
-                return Ok((name, behind.unwrap_or(at)));
-            }
         }
+        labels.behind().map(|behind| (name, behind))
     }
 }
 
@@ -176,8 +227,7 @@ impl<'m> Message<'m> {
         if header.count(0) != 1 {
             return Err(Malformed);
         }
-        let (_, behind) = WireName::read(bytes, HEADER)?;
-        let mut at = behind + TYPE_AND_CLASS;
+        let mut at = Labels::new(bytes, HEADER).behind()? + TYPE_AND_CLASS;
         let counted: usize = (1..=3).map(|section| usize::from(header.count(section))).sum();
         let mut records = Vec::with_capacity(counted.min(bytes.len() / LEAST_RECORD));
         for (index, section) in [Section::Answer, Section::Authority, Section::Additional].into_iter().enumerate() {
@@ -191,7 +241,7 @@ impl<'m> Message<'m> {
     }
 
     /// The records of one section.
-    pub fn section(&self, section: Section) -> impl Iterator<Item = &WireRecord> {
+    pub fn section(&self, section: Section) -> impl Iterator<Item = &WireRecord> + Clone {
         self.records.iter().filter(move |record| record.section == section)
     }
 
@@ -199,6 +249,21 @@ impl<'m> Message<'m> {
     /// Never after [`Message::parse`], which has read every owner.
     pub fn owner(&self, record: &WireRecord) -> Result<WireName, Malformed> {
         WireName::read(self.bytes, record.owner_at).map(|(name, _)| name)
+    }
+
+    /// Whether the record's owner is this name, whatever the case of either. Nothing is copied: a
+    /// reply has most of its owners compared several times.
+    pub fn is_owned_by(&self, record: &WireRecord, name: &[u8]) -> bool {
+        let mut rest = name;
+        for label in Labels::new(self.bytes, record.owner_at) {
+            let Ok(label) = label else { return false };
+            let Some((here, next)) = rest.split_at_checked(label.len()) else { return false };
+            if !here.eq_ignore_ascii_case(label) {
+                return false;
+            }
+            rest = next;
+        }
+        rest.is_empty()
     }
 
     /// Writes the RDATA with its names decompressed where their type may have compressed them
@@ -278,7 +343,7 @@ pub(super) fn has_shape(rtype: RecordType, rdata: &[u8]) -> bool {
 }
 
 fn read_record(bytes: &[u8], at: usize, section: Section) -> Result<WireRecord, Malformed> {
-    let (_, behind) = WireName::read(bytes, at)?;
+    let behind = Labels::new(bytes, at).behind()?;
     let fixed = bytes.get(behind..).and_then(|rest| rest.first_chunk::<10>()).ok_or(Malformed)?;
     let rdata_start = behind + fixed.len();
     let rdata_end = rdata_start + usize::from(u16::from_be_bytes([fixed[8], fixed[9]]));

@@ -81,7 +81,7 @@ pub fn write_answer(
     let mut room = terms.limit.min(out.len()).saturating_sub(head.len() + opt_length);
     // No record makes way for an option that only helps.
     let wanted = terms.keepalive.filter(|_| query.opt().is_some_and(|opt| opt.keepalive));
-    let keepalive = wanted.filter(|_| answer.body.len() + KEEPALIVE_LENGTH <= room);
+    let keepalive = wanted.filter(|_| answer.body().len() + KEEPALIVE_LENGTH <= room);
     if keepalive.is_some() {
         opt_length += KEEPALIVE_LENGTH;
         room -= KEEPALIVE_LENGTH;
@@ -93,8 +93,7 @@ pub fn write_answer(
         None
     };
     opt_length += padding.map_or(0, |octets| OPTION_HEAD + octets);
-    let total: usize = answer.counts.iter().map(|&count| usize::from(count)).sum();
-    let counts = if kept == total { answer.counts } else { kept_counts(answer.counts, kept) };
+    let counts = if kept == answer.records() { answer.counts } else { kept_counts(answer.counts, kept) };
     let required = usize::from(answer.counts[0]) + usize::from(answer.counts[1]);
 
     out[..head.len()].copy_from_slice(head);
@@ -141,18 +140,11 @@ pub fn is_truncated(reply: &[u8]) -> bool {
 
 /// How many records fit into `room`, and their octets.
 fn fitting(answer: &StoredAnswer, room: usize) -> (usize, usize) {
-    if answer.body.len() <= room {
-        return (answer.ttls.len(), answer.body.len());
+    if answer.body().len() <= room {
+        return (answer.records(), answer.body().len());
     }
-    let mut end = 0;
-    for index in 0..answer.ttls.len() {
-        let next = answer.record_end(index);
-        if next > room {
-            return (index, end);
-        }
-        end = next;
-    }
-    (answer.ttls.len(), end)
+    let ends = answer.ttls().map(|ttl_at| answer.end_of(ttl_at)).take_while(|&end| end <= room);
+    ends.fold((0, 0), |(records, _), end| (records + 1, end))
 }
 
 fn kept_counts(counts: [u16; 3], kept: usize) -> [u16; 3] {
@@ -167,12 +159,12 @@ fn kept_counts(counts: [u16; 3], kept: usize) -> [u16; 3] {
 /// Copies as much of the body as `out` holds. Records of a run are equally long and share their
 /// TTL, so that turning the run moves whole records and nothing else.
 fn copy_rotated(answer: &StoredAnswer, rotation: usize, out: &mut [u8]) {
-    let body = &answer.body;
+    let body = answer.body();
     let Some(run) = answer.rotating else { return out.copy_from_slice(&body[..out.len()]) };
-    let end = run.start + run.record_length * run.count;
-    let turn = run.start + run.record_length * (rotation % run.count);
+    let (start, end) = (usize::from(run.start), run.end());
+    let turn = start + usize::from(run.record_length) * (rotation % usize::from(run.count));
     let mut written = 0;
-    for part in [&body[..run.start], &body[turn..end], &body[run.start..turn], &body[end..]] {
+    for part in [&body[..start], &body[turn..end], &body[start..turn], &body[end..]] {
         let length = part.len().min(out.len() - written);
         out[written..written + length].copy_from_slice(&part[..length]);
         written += length;
@@ -180,13 +172,13 @@ fn copy_rotated(answer: &StoredAnswer, rotation: usize, out: &mut [u8]) {
 }
 
 fn count_down(answer: &StoredAnswer, kept: usize, now: Moment, body: &mut [u8]) {
-    let Some(stored_at) = answer.stored_at else { return };
+    let Some(stored_at) = answer.stored_at() else { return };
     let age = now.seconds_since(stored_at);
     if age == 0 {
         return;
     }
-    for &at in &answer.ttls[..kept] {
-        if let Some(field) = body[usize::from(at)..].first_chunk_mut::<4>() {
+    for at in answer.ttls().take(kept) {
+        if let Some(field) = body[at..].first_chunk_mut::<4>() {
             *field = u32::from_be_bytes(*field).saturating_sub(age).to_be_bytes();
         }
     }

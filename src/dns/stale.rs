@@ -7,25 +7,10 @@ impl StoredAnswer {
     /// The same records, said to be stale and all with this TTL (RFC 8767, section 4), which stands.
     /// Nobody vouches for them any more: AD is not set.
     pub fn stale(&self, ttl: u32) -> Self {
-        let mut body = self.body.clone();
-        for &at in &self.ttls {
-            if let Some(field) = body[usize::from(at)..].first_chunk_mut::<4>() {
-                *field = ttl.to_be_bytes();
-            }
-        }
         let error = if self.rcode == Rcode::NXDOMAIN { STALE_NXDOMAIN_ANSWER } else { STALE_ANSWER };
-        Self {
-            rcode: self.rcode,
-            authoritative: self.authoritative,
-            authentic: false,
-            counts: self.counts,
-            body,
-            ttls: self.ttls.clone(),
-            rotating: self.rotating,
-            stored_at: None,
-            extended_error: Some(error),
-            extra_text: "",
-        }
+        let mut stale = self.with_ttl(ttl);
+        (stale.authentic, stale.extended_error, stale.extra_text) = (false, Some(error), "");
+        stale
     }
 }
 
@@ -42,7 +27,7 @@ mod tests {
             builder.push(Section::Answer, Owner::Question, RecordType::A, 5, &[10, 0, 0, last]).unwrap();
         }
         let stale = builder.finish(Some(Moment::default())).stale(30);
-        assert_eq!((stale.lowest_ttl(), stale.authentic, stale.stored_at), (Some(30), false, None));
+        assert_eq!((stale.lowest_ttl(), stale.authentic, stale.stored_at()), (Some(30), false, None));
         assert_eq!(stale.extended_error(), Some(3));
         assert_eq!(StoredAnswer::bare(Rcode::NXDOMAIN, None).stale(30).extended_error(), Some(19));
     }

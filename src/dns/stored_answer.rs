@@ -5,9 +5,11 @@
 //! (RFC 1035, section 4.1.4) in owner names only, so that nothing in RDATA ever needs decoding
 //! (RFC 3597, section 4).
 
+mod builder;
+
 use super::extended_error::OTHER;
-use super::name::{MAX_NAME, suffixes};
 use super::{Moment, Rcode, RecordType};
+pub use builder::AnswerBuilder;
 
 /// Octets of a message header (RFC 1035, section 4.1.1).
 pub const HEADER: usize = 12;
@@ -15,16 +17,6 @@ pub const HEADER: usize = 12;
 pub const TYPE_AND_CLASS: usize = 4;
 /// Octets of an OPT record without options (RFC 6891, section 6.1.2).
 pub(super) const OPT_LENGTH: usize = 11;
-/// A pointer to the question's name, which always stands right behind the header.
-const POINTER_TO_QUESTION: [u8; 2] = [0xc0, 0x0c];
-/// The furthest octet that a compression pointer reaches.
-const MAX_POINTER: usize = 0x3fff;
-/// A record without its RDATA, whose owner is a pointer, as it nearly always is.
-const POINTED_RECORD: usize = 12;
-/// How many names a builder remembers to point at: enough for any sane CNAME chain, and a bound on
-/// the work that a hostile reply can cause.
-const MAX_REMEMBERED_NAMES: usize = 16;
-
 /// A section of a message behind the question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Section {
@@ -50,13 +42,13 @@ pub struct StoredAnswer {
     pub(super) authentic: bool,
     /// Records in each section.
     pub(super) counts: [u16; 3],
-    /// All records, in wire form.
-    pub(super) body: Box<[u8]>,
-    /// Where in `body` the TTL of each record stands.
-    pub(super) ttls: Box<[u16]>,
+    /// Whether TTLs count down from `stored_at`; those of local data stand still.
+    ages: bool,
+    stored_at: Moment,
+    /// All records in wire form; behind them, for each, where in them its TTL stands, as two octets.
+    /// In one allocation: the cache is full of these.
+    octets: Box<[u8]>,
     pub(super) rotating: Option<Rotating>,
-    /// `None`: the TTLs stand still, as those of local data do.
-    pub(super) stored_at: Option<Moment>,
     /// INFO-CODE of an Extended DNS Error (RFC 8914).
     pub(super) extended_error: Option<u16>,
     /// Its EXTRA-TEXT, for people; without an INFO-CODE it is not sent.
@@ -66,9 +58,16 @@ pub struct StoredAnswer {
 /// The run of equally long A or AAAA records that is rotated from reply to reply.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rotating {
-    pub(super) start: usize,
-    pub(super) record_length: usize,
-    pub(super) count: usize,
+    pub(super) start: u16,
+    pub(super) record_length: u16,
+    pub(super) count: u16,
+}
+
+impl Rotating {
+    /// Where the last of them ends in the body.
+    pub(super) fn end(self) -> usize {
+        usize::from(self.start) + usize::from(self.record_length) * usize::from(self.count)
+    }
 }
 
 impl StoredAnswer {
@@ -85,13 +84,38 @@ impl StoredAnswer {
 
     /// When its TTLs began to count down; `None` for one whose TTLs stand.
     pub fn stored_at(&self) -> Option<Moment> {
-        self.stored_at
+        self.ages.then_some(self.stored_at)
+    }
+
+    /// Records in all sections.
+    pub(super) fn records(&self) -> usize {
+        self.counts.iter().map(|&count| usize::from(count)).sum()
+    }
+
+    /// All records, in wire form.
+    pub(super) fn body(&self) -> &[u8] {
+        &self.octets[..self.octets.len() - size_of::<u16>() * self.records()]
+    }
+
+    /// Where in the body the TTL of each record stands.
+    pub(super) fn ttls(&self) -> impl Iterator<Item = usize> + '_ {
+        let (offsets, _) = self.octets[self.body().len()..].as_chunks();
+        offsets.iter().map(|offset| usize::from(u16::from_be_bytes(*offset)))
+    }
+
+    /// The same with all its TTLs at this value, where they stand.
+    pub(super) fn with_ttl(&self, ttl: u32) -> Self {
+        let mut octets = self.octets.clone();
+        for at in self.ttls() {
+            octets[at..at + 4].copy_from_slice(&ttl.to_be_bytes());
+        }
+        Self { octets, ages: false, ..*self }
     }
 
     /// The lowest TTL as it was stored, in seconds; `None` without records.
     pub fn lowest_ttl(&self) -> Option<u32> {
-        let field = |&at: &u16| self.body.get(usize::from(at)..)?.first_chunk().map(|ttl| u32::from_be_bytes(*ttl));
-        self.ttls.iter().filter_map(field).min()
+        let field = |at: usize| self.body().get(at..)?.first_chunk().map(|ttl| u32::from_be_bytes(*ttl));
+        self.ttls().filter_map(field).min()
     }
 
     pub fn rcode(&self) -> Rcode {
@@ -106,13 +130,9 @@ impl StoredAnswer {
     /// Whether it says that there is nothing: NXDOMAIN or NODATA, behind a CNAME too. Of a reply only
     /// denials keep their SOA.
     pub fn is_denial(&self) -> bool {
-        let answers = usize::from(self.counts[Section::Answer as usize]);
-        let authorities = answers..answers + usize::from(self.counts[Section::Authority as usize]);
-        let is_soa = |&ttl_at: &u16| {
-            let type_at = usize::from(ttl_at) - 4;
-            self.body[type_at..type_at + 2] == RecordType::SOA.code().to_be_bytes()
-        };
-        self.rcode == Rcode::NXDOMAIN || answers == 0 || self.ttls[authorities].iter().any(is_soa)
+        let [answers, authorities, _] = self.counts.map(usize::from);
+        let is_soa = |ttl_at: usize| self.body()[ttl_at - 4..ttl_at - 2] == RecordType::SOA.code().to_be_bytes();
+        self.rcode == Rcode::NXDOMAIN || answers == 0 || self.ttls().skip(answers).take(authorities).any(is_soa)
     }
 
     /// NOERROR without an answer of the type asked for is told from data by the caller; this is
@@ -123,14 +143,13 @@ impl StoredAnswer {
 
     /// Octets on the heap and in the struct itself.
     pub fn memory(&self) -> usize {
-        size_of::<Self>() + self.body.len() + self.ttls.len() * size_of::<u16>()
+        size_of::<Self>() + self.octets.len()
     }
 
-    /// Where record `index` ends in the body.
-    pub(super) fn record_end(&self, index: usize) -> usize {
-        let ttl_at = usize::from(self.ttls[index]);
-        let rdlength = u16::from_be_bytes([self.body[ttl_at + 4], self.body[ttl_at + 5]]);
-        ttl_at + 6 + usize::from(rdlength)
+    /// Where the record ends whose TTL stands here.
+    pub(super) fn end_of(&self, ttl_at: usize) -> usize {
+        let body = self.body();
+        ttl_at + 6 + usize::from(u16::from_be_bytes([body[ttl_at + 4], body[ttl_at + 5]]))
     }
 }
 
@@ -145,253 +164,3 @@ impl std::fmt::Display for TooLarge {
 }
 
 impl std::error::Error for TooLarge {}
-
-/// Puts a [`StoredAnswer`] together, record by record, in section order.
-#[derive(Debug)]
-pub struct AnswerBuilder {
-    answer: StoredAnswer,
-    body: Vec<u8>,
-    ttls: Vec<u16>,
-    /// The question's name, where pointers may go to its tail; without it the answer fits any
-    /// question, and other names are spelled out.
-    question: Option<Box<[u8]>>,
-    remembered: Vec<Remembered>,
-    run: Option<Rotating>,
-}
-
-/// A name in the body that later owners may point at.
-#[derive(Debug)]
-struct Remembered {
-    /// Offset in the message.
-    at: usize,
-    name: Box<[u8]>,
-    /// Octets of `name` that stand there as labels; what follows them is a pointer.
-    spelled: usize,
-}
-
-impl AnswerBuilder {
-    /// An answer for whatever name is asked: a record that wildcards share, or a denial.
-    pub fn new(rcode: Rcode) -> Self {
-        let answer = StoredAnswer {
-            rcode,
-            authoritative: false,
-            authentic: false,
-            counts: [0; 3],
-            body: Box::default(),
-            ttls: Box::default(),
-            rotating: None,
-            stored_at: None,
-            extended_error: None,
-            extra_text: "",
-        };
-        Self { answer, body: Vec::new(), ttls: Vec::new(), question: None, remembered: Vec::new(), run: None }
-    }
-
-    /// An answer that will only ever be written behind a question of this name, whatever its case.
-    pub fn for_question(rcode: Rcode, qname: &[u8]) -> Self {
-        Self { question: Some(qname.into()), ..Self::new(rcode) }
-    }
-
-    /// Sets AA: the answer is from local data.
-    pub fn authoritative(mut self) -> Self {
-        self.answer.authoritative = true;
-        self
-    }
-
-    /// Sets AD for clients that ask for it: a trusted upstream vouched for the data.
-    pub fn authentic(mut self, authentic: bool) -> Self {
-        self.answer.authentic = authentic;
-        self
-    }
-
-    /// Adds one record of class IN. Sections must come in order; `rdata` has no compressed names.
-    ///
-    /// # Errors
-    /// [`TooLarge`] when the message would pass 65,535 octets.
-    pub fn push(
-        &mut self,
-        section: Section,
-        owner: Owner<'_>,
-        rtype: RecordType,
-        ttl: u32,
-        rdata: &[u8],
-    ) -> Result<(), TooLarge> {
-        let start = self.body.len();
-        self.body.reserve(POINTED_RECORD + rdata.len());
-        self.push_owner(owner);
-        self.body.extend_from_slice(&rtype.code().to_be_bytes());
-        self.body.extend_from_slice(&1u16.to_be_bytes());
-        let ttl_at = u16::try_from(self.body.len()).map_err(|_| TooLarge)?;
-        self.body.extend_from_slice(&ttl.to_be_bytes());
-        self.body.extend_from_slice(&u16::try_from(rdata.len()).map_err(|_| TooLarge)?.to_be_bytes());
-        let rdata_at = self.body.len();
-        self.body.extend_from_slice(rdata);
-        if self.message_length() > usize::from(u16::MAX) {
-            return Err(TooLarge);
-        }
-        self.ttls.push(ttl_at);
-        self.answer.counts[section as usize] += 1;
-        self.extend_run(section, rtype, start, usize::from(ttl_at));
-        if let Some(target) = target_name(rtype, rdata) {
-            self.remember(rdata_at + target, &rdata[target..], rdata.len() - target);
-        }
-        Ok(())
-    }
-
-    /// The finished answer. With `stored_at` its TTLs count down from then; without, they stand.
-    pub fn finish(self, stored_at: Option<Moment>) -> StoredAnswer {
-        StoredAnswer {
-            body: self.body.into(),
-            ttls: self.ttls.into(),
-            rotating: self.run.filter(|run| run.count > 1),
-            stored_at,
-            ..self.answer
-        }
-    }
-
-    /// The octets of the longest reply with this body: behind the longest question if it fits any,
-    /// with an OPT record.
-    fn message_length(&self) -> usize {
-        let name = self.question.as_ref().map_or(MAX_NAME, |question| question.len());
-        HEADER + name + TYPE_AND_CLASS + self.body.len() + OPT_LENGTH
-    }
-
-    fn push_owner(&mut self, owner: Owner<'_>) {
-        let name = match owner {
-            Owner::Question => return self.body.extend_from_slice(&POINTER_TO_QUESTION),
-            Owner::Name(name) => name,
-        };
-        let at = self.body.len();
-        for suffix in suffixes(name) {
-            if let Some(target) = self.find(suffix) {
-                self.body.extend_from_slice(&(0xc000 | target).to_be_bytes());
-                self.remember(at, name, name.len() - suffix.len());
-                return;
-            }
-            let label = usize::from(suffix[0]);
-            self.body.extend_from_slice(&suffix[..=label]);
-        }
-        self.remember(at, name, name.len());
-    }
-
-    /// Where in the message `name` stands already.
-    fn find(&self, name: &[u8]) -> Option<u16> {
-        if name == [0] {
-            return None;
-        }
-        let question = self.question.as_deref().map(|question| (HEADER, question, question.len()));
-        let remembered = self.remembered.iter().map(|known| (known.at, &*known.name, known.spelled));
-        question.into_iter().chain(remembered).find_map(|(at, known, spelled)| {
-            let skipped = known.len().checked_sub(name.len())?;
-            let stands_here = skipped < spelled && suffixes(known).any(|suffix| suffix.eq_ignore_ascii_case(name));
-            u16::try_from(at + skipped).ok().filter(|&target| stands_here && usize::from(target) <= MAX_POINTER)
-        })
-    }
-
-    fn remember(&mut self, body_at: usize, name: &[u8], spelled: usize) {
-        let Some(question) = &self.question else { return };
-        let at = HEADER + question.len() + TYPE_AND_CLASS + body_at;
-        if spelled > 0 && at <= MAX_POINTER && self.remembered.len() < MAX_REMEMBERED_NAMES {
-            self.remembered.push(Remembered { at, name: name.into(), spelled });
-        }
-    }
-
-    fn extend_run(&mut self, section: Section, rtype: RecordType, start: usize, ttl_at: usize) {
-        let length = self.body.len() - start;
-        let owner_and_type = &self.body[start..ttl_at];
-        if section != Section::Answer || !matches!(rtype, RecordType::A | RecordType::AAAA) {
-            return;
-        }
-        match &mut self.run {
-            None => self.run = Some(Rotating { start, record_length: length, count: 1 }),
-            // Only records that begin alike can change places without moving anything else: a long
-            // owner and an A make the octets of a pointer and an AAAA.
-            Some(run)
-                if run.record_length == length
-                    && run.start + run.count * length == start
-                    && self.body[run.start..].starts_with(owner_and_type) =>
-            {
-                run.count += 1;
-            }
-            Some(_) => {}
-        }
-    }
-}
-
-/// Where in the RDATA a name stands that records behind it are likely to belong to.
-fn target_name(rtype: RecordType, rdata: &[u8]) -> Option<usize> {
-    let at = match rtype {
-        RecordType::CNAME | RecordType::DNAME => 0,
-        RecordType::MX => 2,
-        RecordType::SRV => 6,
-        _ => return None,
-    };
-    (super::name::wire_length(rdata.get(at..)?)? == rdata.len() - at).then_some(at)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const QNAME: &[u8] = b"\x03www\x07example\x00";
-    const TARGET: &[u8] = b"\x04host\x05other\x00";
-
-    #[test]
-    fn owners_point_at_the_question_and_at_cname_targets() {
-        let mut builder = AnswerBuilder::for_question(Rcode::NOERROR, QNAME);
-        builder.push(Section::Answer, Owner::Name(QNAME), RecordType::CNAME, 60, TARGET).unwrap();
-        builder.push(Section::Answer, Owner::Name(TARGET), RecordType::A, 60, &[10, 0, 0, 1]).unwrap();
-        builder.push(Section::Authority, Owner::Name(b"\x07EXAMPLE\x00"), RecordType::TXT, 60, b"\x01x").unwrap();
-        let answer = builder.finish(None);
-        assert_eq!(answer.body[..2], [0xc0, 12]);
-        let second = answer.record_end(0);
-        // 12 of header, 13 of name, 4 of type and class, 12 up to the first RDATA.
-        assert_eq!(answer.body[second..second + 2], [0xc0, 41]);
-        let third = answer.record_end(1);
-        assert_eq!(answer.body[third..third + 2], [0xc0, 16]);
-        assert_eq!(answer.counts, [2, 1, 0]);
-    }
-
-    #[test]
-    fn an_answer_for_any_question_spells_its_names() {
-        let mut builder = AnswerBuilder::new(Rcode::NXDOMAIN).authoritative();
-        builder.push(Section::Authority, Owner::Name(b"\x07example\x00"), RecordType::TXT, 5, b"\x01x").unwrap();
-        builder.push(Section::Authority, Owner::Name(b"\x07example\x00"), RecordType::TXT, 5, b"\x01y").unwrap();
-        let answer = builder.finish(None);
-        assert_eq!(&answer.body[..9], b"\x07example\x00");
-        assert_eq!(&answer.body[answer.record_end(0)..][..9], b"\x07example\x00");
-    }
-
-    #[test]
-    fn only_a_run_of_equal_addresses_rotates() {
-        let mut builder = AnswerBuilder::new(Rcode::NOERROR);
-        builder.push(Section::Answer, Owner::Question, RecordType::TXT, 5, b"\x01x").unwrap();
-        for last in 1..=3 {
-            builder.push(Section::Answer, Owner::Question, RecordType::A, 5, &[10, 0, 0, last]).unwrap();
-        }
-        let run = builder.finish(None).rotating.unwrap();
-        assert_eq!((run.start, run.record_length, run.count), (14, 16, 3));
-        // Eleven octets of label and a pointer to the rest make up for what an A is shorter.
-        let owner = [b"\x0babcdefghijk", QNAME].concat();
-        let mut mixed = AnswerBuilder::for_question(Rcode::NOERROR, QNAME);
-        mixed.push(Section::Answer, Owner::Name(&owner), RecordType::A, 5, &[10, 0, 0, 1]).unwrap();
-        mixed.push(Section::Answer, Owner::Name(&owner), RecordType::AAAA, 5, &[0; 16]).unwrap();
-        assert_eq!(mixed.body.len(), 2 * 28);
-        assert!(mixed.finish(None).rotating.is_none());
-        let mut single = AnswerBuilder::new(Rcode::NOERROR);
-        single.push(Section::Answer, Owner::Question, RecordType::A, 5, &[10, 0, 0, 1]).unwrap();
-        assert!(single.finish(None).rotating.is_none());
-    }
-
-    #[test]
-    fn what_cannot_be_sent_is_not_built() {
-        // 12 of header, 13 of name, 4 of type and class, 11 of OPT, 12 in front of the RDATA.
-        for (length, fits) in [(65_483, true), (65_484, false)] {
-            let mut builder = AnswerBuilder::for_question(Rcode::NOERROR, QNAME);
-            let pushed = builder.push(Section::Answer, Owner::Name(QNAME), RecordType::NULL, 5, &vec![0; length]);
-            assert_eq!(pushed.is_ok(), fits, "{length}");
-        }
-        let mut any = AnswerBuilder::new(Rcode::NOERROR);
-        assert_eq!(any.push(Section::Answer, Owner::Question, RecordType::NULL, 5, &[0; 65_483]), Err(TooLarge));
-    }
-}

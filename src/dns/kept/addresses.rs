@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::{Chain, Verdict, full_rcode, is_of, same, verdict};
+use super::{Chain, Verdict, full_rcode, is_of, verdict};
 use crate::dns::message::{Malformed, Message};
 use crate::dns::stored_answer::Section;
 use crate::dns::{Question, Rcode, RecordType};
@@ -28,7 +28,7 @@ pub fn addresses(question: &Question, reply: &[u8]) -> Result<(Vec<IpAddr>, u32)
     let mut ttl = chain.links.iter().map(|link| link.ttl).min().unwrap_or(u32::MAX);
     let mut found = Vec::new();
     for record in message.section(Section::Answer).filter(|record| is_of(record, question.rtype())) {
-        if same(&message.owner(record)?, &chain.last) {
+        if message.is_owned_by(record, &chain.last) {
             let mut rdata = Vec::new();
             message.write_rdata(record, &mut rdata)?;
             found.push(address(question.rtype(), &rdata)?);
