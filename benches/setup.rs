@@ -17,7 +17,7 @@ use zerohop::dns::{Moment, Name, Protocol, Question, RecordType};
 use zerohop::forward::{Forwarder, Shared};
 use zerohop::handler::{Client, Handled, Handler};
 use zerohop::metrics::Registry;
-use zerohop::upstream::{Exchange, Exchanged, Server, Way};
+use zerohop::upstream::{Exchange, Exchanged, Reply, Server, Way};
 
 /// What is asked, by whom it is answered.
 pub(crate) const QUESTIONS: [(&str, &str); 4] = [
@@ -46,7 +46,7 @@ forward = ["192.0.2.1"]
 "#;
 
 /// An upstream that answers everything with one A record.
-struct OneAddress;
+struct OneAddress(Clock);
 
 impl Exchange for OneAddress {
     fn exchange<'a>(&'a self, _: &'a Arc<Server>, question: &'a Question, _: Way) -> Exchanged<'a> {
@@ -56,7 +56,7 @@ impl Exchange for OneAddress {
         (reply[2], reply[3], reply[7], reply[11]) = (0x81, 0x80, 1, 0);
         reply.truncate(12 + question.name().len() + 4);
         reply.extend_from_slice(&[0xc0, 12, 0, 1, 0, 1, 0, 1, 0x51, 0x80, 0, 4, 10, 0, 0, 1]);
-        Box::pin(async { Ok(reply) })
+        Box::pin(async { Ok(Reply { octets: reply, arrived: self.0.now() }) })
     }
 }
 
@@ -76,7 +76,7 @@ impl Line {
         let tables = build::tables(&config, &Nameservers::default(), None, 1, &registry, build::secret_name()).unwrap();
         let (store, _) = Store::start(1 << 24, 20).unwrap();
         let shared = Shared { store, failures: Failures::default(), in_flight: Arc::default(), loops: Arc::default() };
-        let forwarder = Rc::new(Forwarder::new(Rc::new(OneAddress), Arc::new(shared), clock));
+        let forwarder = Rc::new(Forwarder::new(Rc::new(OneAddress(clock)), Arc::new(shared), clock));
         let series = Arc::clone(&registry.workers()[0]);
         let live = Arc::new(ArcSwap::from_pointee(tables));
         let handler = Handler::new(0, live, Front::new(front_bytes), forwarder, series, clock);
@@ -99,8 +99,8 @@ impl Line {
     fn learn(&mut self, packet: &[u8]) {
         let Handled::Deferred(deferred) = self.handle(packet) else { panic!("it is known already") };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-        let (finished, _place) = runtime.block_on(deferred.resolve());
-        self.handler.finish(&finished, self.now, &mut self.reply);
+        let outcome = runtime.block_on(deferred.resolve());
+        self.handler.finish(&deferred, &outcome, self.now, &mut self.reply);
         // Until the cache thread has taken it in.
         while !matches!(self.handle(packet), Handled::Replied(_)) {
             std::thread::yield_now();

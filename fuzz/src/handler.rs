@@ -24,7 +24,7 @@ use zerohop::dns::{Protocol, Query, Question, Rcode};
 use zerohop::forward::{BUDGET, Forwarder, Shared};
 use zerohop::handler::{Client, Handled, Handler, Tables};
 use zerohop::metrics::Registry;
-use zerohop::upstream::{Exchange, ExchangeError, Exchanged, Server, Way};
+use zerohop::upstream::{Exchange, ExchangeError, Exchanged, Reply, Server, Way};
 
 use crate::wire::{self, Wire};
 
@@ -45,8 +45,8 @@ pub fn check(data: &[u8]) {
 }
 
 /// Upstreams that all say the same.
-#[derive(Default)]
 struct Upstreams {
+    clock: Clock,
     flags: Cell<u8>,
     reply: RefCell<Vec<u8>>,
     asked: Cell<bool>,
@@ -68,7 +68,7 @@ impl Exchange for Upstreams {
             if flags & BARE_ERROR != 0 && !matches!(reply[3] & 0x0f, 0 | 3) {
                 reply.truncate(12);
             }
-            Ok(reply)
+            Ok(Reply { octets: reply, arrived: self.clock.now() })
         })
     }
 }
@@ -96,7 +96,7 @@ impl Stage {
         let live = Arc::new(ArcSwap::from_pointee(tables(&config, 0, &registry)));
         let (store, _) = Store::start(1 << 20, 20).expect("a store");
         let shared = Shared { store, failures: Failures::default(), in_flight: Arc::default(), loops: Arc::default() };
-        let upstreams = Rc::new(Upstreams::default());
+        let upstreams = Rc::new(Upstreams { clock, flags: Cell::default(), reply: RefCell::default(), asked: Cell::default() });
         let forwarder = Forwarder::new(Rc::clone(&upstreams) as Rc<dyn Exchange>, Arc::new(shared), clock);
         let series = Arc::clone(&registry.workers()[0]);
         let handler = Handler::new(0, Arc::clone(&live), Front::new(1 << 16), Rc::new(forwarder), series, clock);
@@ -148,8 +148,8 @@ impl Stage {
             Handled::Replied(length) => length,
             Handled::Deferred(deferred) => {
                 assert_eq!(octet, 10, "somebody was asked for a stranger");
-                let (finished, _place) = deferred.resolve().await;
-                self.handler.borrow_mut().finish(&finished, self.clock.now(), &mut out)
+                let outcome = deferred.resolve().await;
+                self.handler.borrow_mut().finish(&deferred, &outcome, self.clock.now(), &mut out)
             }
         };
         assert!(began.elapsed() <= BUDGET + Duration::from_millis(10), "{:?}", began.elapsed());

@@ -7,11 +7,6 @@ use std::sync::{Arc, LazyLock};
 use foldhash::fast::RandomState;
 
 use crate::dns::Question;
-use crate::dns::name::MAX_NAME;
-
-const IDENTITY: usize = size_of::<u64>();
-/// Identity, the longest name, type, class and flags.
-const LONGEST: usize = IDENTITY + MAX_NAME + 5;
 
 /// Seeded at the start, so that nobody can choose names that meet in one place.
 static HASHER: LazyLock<RandomState> = LazyLock::new(RandomState::default);
@@ -19,51 +14,57 @@ static HASHER: LazyLock<RandomState> = LazyLock::new(RandomState::default);
 /// The identity of a zone's forwarding and the question's own key, hashed once: every table that an
 /// answer passes through is looked into by the same number.
 ///
-/// The identity stands in front: an answer that was got by other rules (another zone, other
+/// The identity is a part of it: an answer that was got by other rules (another zone, other
 /// servers, other TTL bounds) has another key, and is never found after a change of configuration.
 pub trait Keyed {
-    fn octets(&self) -> &[u8];
+    fn identity(&self) -> u64;
+    fn question(&self) -> &[u8];
     fn hashed(&self) -> u64;
 
     fn to_key(&self) -> Key {
-        Key { octets: self.octets().into(), hashed: self.hashed() }
+        Key { question: self.question().into(), identity: self.identity(), hashed: self.hashed() }
     }
 }
 
 /// An owned key; copies share it.
 #[derive(Clone, Debug)]
 pub struct Key {
-    octets: Arc<[u8]>,
+    question: Arc<[u8]>,
+    identity: u64,
     hashed: u64,
 }
 
-/// A key on the stack, for looking up.
-pub struct KeyBuffer {
-    octets: [u8; LONGEST],
-    length: usize,
+/// A key for looking up.
+#[derive(Clone, Copy)]
+pub struct Lookup<'q> {
+    question: &'q [u8],
+    identity: u64,
     hashed: u64,
 }
 
-impl KeyBuffer {
-    pub fn new(identity: u64, question: &Question) -> Self {
-        let mut octets = [0; LONGEST];
-        let key = question.key();
-        let length = IDENTITY + key.len();
-        octets[..IDENTITY].copy_from_slice(&identity.to_be_bytes());
-        octets[IDENTITY..length].copy_from_slice(key);
-        Self { octets, length, hashed: HASHER.hash_one(&octets[..length]) }
+impl<'q> Lookup<'q> {
+    pub fn new(identity: u64, question: &'q Question) -> Self {
+        Self::of(identity, question.key())
+    }
+
+    fn of(identity: u64, question: &'q [u8]) -> Self {
+        Self { question, identity, hashed: HASHER.hash_one((identity, question)) }
     }
 }
 
 impl From<&[u8]> for Key {
     fn from(octets: &[u8]) -> Self {
-        Self { octets: octets.into(), hashed: HASHER.hash_one(octets) }
+        Lookup::of(0, octets).to_key()
     }
 }
 
 impl Keyed for Key {
-    fn octets(&self) -> &[u8] {
-        &self.octets
+    fn identity(&self) -> u64 {
+        self.identity
+    }
+
+    fn question(&self) -> &[u8] {
+        &self.question
     }
 
     fn hashed(&self) -> u64 {
@@ -71,9 +72,13 @@ impl Keyed for Key {
     }
 }
 
-impl Keyed for KeyBuffer {
-    fn octets(&self) -> &[u8] {
-        &self.octets[..self.length]
+impl Keyed for Lookup<'_> {
+    fn identity(&self) -> u64 {
+        self.identity
+    }
+
+    fn question(&self) -> &[u8] {
+        self.question
     }
 
     fn hashed(&self) -> u64 {
@@ -83,7 +88,7 @@ impl Keyed for KeyBuffer {
 
 impl PartialEq for dyn Keyed + '_ {
     fn eq(&self, other: &Self) -> bool {
-        self.hashed() == other.hashed() && self.octets() == other.octets()
+        self.hashed() == other.hashed() && self.identity() == other.identity() && self.question() == other.question()
     }
 }
 

@@ -12,5 +12,5 @@ mod store;
 
 pub use failures::Failures;
 pub use front::{Found, Front, Memory};
-pub use key::{Key, KeyBuffer, Keyed};
-pub use store::{Cached, Store};
+pub use key::{Key, Keyed, Lookup};
+pub use store::{Cached, Seen, Store};

@@ -5,7 +5,7 @@
 
 use std::hash::BuildHasher;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::{JoinHandle, Thread};
 use std::time::Duration;
@@ -36,27 +36,40 @@ const OVERHEAD: usize = 600;
 /// what came in together must not all be thrown out together, which would hold the cache thread up.
 const JITTER: u32 = 8;
 
-/// An answer in the cache.
+/// An answer in the cache, shared by copying.
 #[derive(Clone, Debug)]
-pub struct Cached {
+pub struct Cached(Arc<Entry>);
+
+/// See [`Cached`].
+#[derive(Debug)]
+pub struct Entry {
     pub answer: Arc<StoredAnswer>,
+    since: Moment,
     /// When its first record runs out. From then on it is stale.
     pub expires: Moment,
-    lifetime: Duration,
-    /// How long it stays when it has run out.
-    tail: Duration,
-    due: Moment,
+    /// When it may go.
+    ends: Moment,
     /// How often it was found; fronts tell late.
-    finds: Arc<AtomicU32>,
+    finds: AtomicU32,
+}
+
+impl std::ops::Deref for Cached {
+    type Target = Entry;
+
+    fn deref(&self) -> &Entry {
+        &self.0
+    }
 }
 
 impl Cached {
     /// An answer that holds for `lifetime` from `now`, and stays for `tail` beyond that.
     pub fn new(answer: Arc<StoredAnswer>, now: Moment, lifetime: Duration, tail: Duration) -> Self {
-        let due = due_from(now, lifetime);
-        Self { answer, expires: now + lifetime, lifetime, tail, due, finds: Arc::default() }
+        let expires = now + lifetime;
+        Self(Arc::new(Entry { answer, since: now, expires, ends: expires + tail, finds: AtomicU32::new(0) }))
     }
+}
 
+impl Entry {
     /// Notes that it was found so many times more, and says whether it is hot.
     pub fn found(&self, times: u32) -> bool {
         self.finds.fetch_add(times, Relaxed).saturating_add(times) >= HOT
@@ -64,7 +77,7 @@ impl Cached {
 
     /// Whether it is in the last tenth of its life, and should be asked for anew if it is hot.
     pub fn is_due(&self, now: Moment) -> bool {
-        self.due <= now && self.holds(now)
+        due_from(self.since, self.expires.since(self.since)) <= now && self.holds(now)
     }
 
     /// Whether it has not run out.
@@ -82,12 +95,28 @@ struct Write {
     visible: Box<dyn Send>,
 }
 
+/// What was found under a key, and when.
+#[derive(Default)]
+pub struct Seen {
+    /// `None`: nobody has looked.
+    changes: Option<u64>,
+    pub cached: Option<Cached>,
+}
+
+/// What the cache thread has.
+struct Writer {
+    parts: Parts,
+    changes: Arc<AtomicU64>,
+}
+
 /// A write in the queue, and its place there.
 type Queued = (Write, Place);
 
 /// See the module's head.
 pub struct Store {
     parts: Parts,
+    /// How often what can be found has changed.
+    changes: Arc<AtomicU64>,
     queue: SyncSender<Queued>,
     counts: Arc<Counts>,
     thread: Thread,
@@ -123,7 +152,8 @@ struct Lifetimes {
 impl Lifetimes {
     fn of(&self, key: &Key, cached: &Cached) -> Option<Duration> {
         let share = u32::try_from(self.hasher.hash_one(key) % 1024).unwrap_or(0);
-        Some(cached.lifetime + cached.tail + cached.tail / JITTER / 1024 * share)
+        let (whole, tail) = (cached.ends.since(cached.since), cached.ends.since(cached.expires));
+        Some(whole + tail / JITTER / 1024 * share)
     }
 }
 
@@ -154,13 +184,14 @@ impl Store {
         let for_denials = max_bytes / 100 * u64::from(negative_share.min(100));
         let parts = Parts { data: part(max_bytes - for_denials, &counts), denials: part(for_denials, &counts) };
         let (queue, writes) = sync_channel::<Queued>(QUEUE);
-        let writer = parts.clone();
+        let changes = Arc::new(AtomicU64::new(0));
+        let writer = Writer { parts: parts.clone(), changes: Arc::clone(&changes) };
         let thread = std::thread::Builder::new().name("cache".to_owned()).spawn(move || {
             loop {
                 match writes.recv_timeout(IDLE) {
                     Ok((write, _place)) => writer.apply(write),
                     Err(RecvTimeoutError::Timeout) => {
-                        writer.tidy();
+                        writer.parts.tidy();
                         continue;
                     }
                     Err(RecvTimeoutError::Disconnected) => return,
@@ -173,14 +204,14 @@ impl Store {
                         idle = false;
                         writer.apply(write);
                     }
-                    writer.tidy();
+                    writer.parts.tidy();
                     if idle {
                         break;
                     }
                 }
             }
         })?;
-        Ok((Arc::new(Self { parts, queue, counts, thread: thread.thread().clone() }), thread))
+        Ok((Arc::new(Self { parts, changes, queue, counts, thread: thread.thread().clone() }), thread))
     }
 
     /// The answer under `key`, whether it still holds or not.
@@ -188,10 +219,20 @@ impl Store {
         self.parts.get(key)
     }
 
-    /// The same, for a key that was not there a moment ago: that it still is not counts for nothing
-    /// in what is thrown out for what.
-    pub fn get_again(&self, key: &dyn Keyed) -> Option<Cached> {
+    /// What is under `key`, if that may be something else than `seen`.
+    pub fn get_changed(&self, key: &dyn Keyed, seen: &Seen) -> Option<Cached> {
+        if seen.changes == Some(self.changes.load(Acquire)) {
+            return seen.cached.clone();
+        }
+        // That it still is not there counts for nothing in what is thrown out for what.
         self.parts.has(key).then(|| self.get(key)).flatten()
+    }
+
+    /// Looks under `key`, and remembers when that was.
+    pub fn see(&self, key: &dyn Keyed) -> Seen {
+        // In this order: what comes in between is looked for again.
+        let changes = Some(self.changes.load(Acquire));
+        Seen { changes, cached: self.get(key) }
     }
 
     /// Hands an answer to the cache thread, without waiting. `visible` is dropped when the entry
@@ -242,28 +283,31 @@ impl Parts {
         self.data.contains_key(key) || self.denials.contains_key(key)
     }
 
-    fn apply(&self, Write { key, cached, visible }: Write) {
-        // What was true until now must not come back when this is gone.
-        match cached {
-            Some(cached) if cached.answer.is_denial() => {
-                self.denials.insert(key.clone(), cached);
-                self.data.invalidate(&key);
-            }
-            Some(cached) => {
-                self.data.insert(key.clone(), cached);
-                self.denials.invalidate(&key);
-            }
-            None => {
-                self.data.invalidate(&key);
-                self.denials.invalidate(&key);
-            }
-        }
-        drop(visible);
-    }
-
     fn tidy(&self) {
         self.data.run_pending_tasks();
         self.denials.run_pending_tasks();
+    }
+}
+
+impl Writer {
+    fn apply(&self, Write { key, cached, visible }: Write) {
+        let Parts { data, denials } = &self.parts;
+        // What was true until now must not come back when this is gone.
+        let stale = match cached {
+            Some(cached) if cached.answer.is_denial() => {
+                denials.insert(key.clone(), cached);
+                &[data][..]
+            }
+            Some(cached) => {
+                data.insert(key.clone(), cached);
+                &[denials][..]
+            }
+            None => &[data, denials][..],
+        };
+        // To see that there is nothing costs a third of removing it.
+        stale.iter().filter(|part| part.contains_key(&key)).for_each(|part| part.invalidate(&key));
+        self.changes.fetch_add(1, Release);
+        drop(visible);
     }
 }
 
@@ -272,7 +316,7 @@ fn part(max_bytes: u64, counts: &Arc<Counts>) -> Part {
     moka::sync::Cache::builder()
         .max_capacity(max_bytes)
         .weigher(|key: &Key, cached: &Cached| {
-            u32::try_from(key.octets().len() + cached.answer.memory() + OVERHEAD).unwrap_or(u32::MAX)
+            u32::try_from(key.question().len() + cached.answer.memory() + OVERHEAD).unwrap_or(u32::MAX)
         })
         .expire_after(Lifetimes::default())
         .eviction_listener(move |_, _, cause| {

@@ -155,38 +155,38 @@ fn question(said: &Explain) -> Result<Question, String> {
 
 impl Explanation {
     fn of(question: &Question, tables: &Tables, config: &Config) -> Self {
-        let (aliases, end) = walk(&tables.zones, question);
+        let walk = walk(&tables.zones, question);
+        let last = walk.question();
         let mut steps: Vec<Step> = Vec::new();
         let mut walked = Vec::new();
-        for Alias { question, zone, answer, source } in &aliases {
+        for (question, Alias { zone, answer, source, .. }) in walk.steps() {
             let leads = describe(question, answer).answers;
             walked.extend_from_slice(&leads);
             steps.push(Step { leads, ..Step::owned(question, *zone, *source, config) });
         }
-        let (step, answer, forward) = match end {
-            End::Own { question, zone, answer, source } => {
-                let said = Answer::of(&question, &answer, walked);
-                (Step::owned(&question, zone, source, config), Some(said), None)
+        let (step, answer, forward) = match &walk.end {
+            End::Own { zone, answer, source } => {
+                let said = Answer::of(last, answer, walked);
+                (Step::owned(last, *zone, *source, config), Some(said), None)
             }
-            End::Elsewhere { question, zone } => {
+            &End::Elsewhere { zone } => {
                 let forward =
                     tables.forwarding.get(zone).and_then(Option::as_deref).map(|plan| Forwarding::of(plan, config));
                 let because = "no record, wildcard or pattern of the zone is of this name".to_owned();
-                let step = Step::new(&question, Some((zone, config)), "forward", because);
-                (step.excepted(&question, config), None, forward)
+                let step = Step::new(last, Some((zone, config)), "forward", because);
+                (step.excepted(last, config), None, forward)
             }
-            End::NoZone { question } => {
+            End::NoZone => {
                 let because = "no zone covers the name".to_owned();
-                let (rcode, error) = if aliases.is_empty() { ("REFUSED", Some(20)) } else { ("NOERROR", None) };
+                let (rcode, error) = if walk.aliases.is_empty() { ("REFUSED", Some(20)) } else { ("NOERROR", None) };
                 (
-                    Step::new(&question, None, "no-zone", because).excepted(&question, config),
+                    Step::new(last, None, "no-zone", because).excepted(last, config),
                     Some(Answer::bare(rcode, walked, error)),
                     None,
                 )
             }
             End::TooLong => {
                 let because = "it is led to by more than eight aliases, or by a loop of them".to_owned();
-                let last = aliases.last().map_or(question, |alias| &alias.question);
                 (Step::new(last, None, "too-long", because), Some(Answer::bare("SERVFAIL", Vec::new(), Some(0))), None)
             }
         };

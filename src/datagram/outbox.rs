@@ -34,14 +34,14 @@ impl Outbox {
         Self { letters: Vec::new(), octets: Vec::new(), sent: 0, headers, vectors }
     }
 
-    /// Takes a packet of at most `room` octets, of which `write` tells how many it has written.
-    /// Returns whether it is the first, so that somebody has to see to the sending.
-    pub fn push(&mut self, path: Option<&ReturnPath>, room: usize, write: impl FnOnce(&mut [u8]) -> usize) -> bool {
+    /// Takes a packet, which `append` writes behind what is there. Returns whether it is the first, so
+    /// that somebody has to see to the sending.
+    pub fn push(&mut self, path: Option<&ReturnPath>, append: impl FnOnce(&mut Vec<u8>)) -> bool {
         let begin = self.octets.len();
-        self.octets.resize(begin + room, 0);
-        let length = write(&mut self.octets[begin..]).min(room);
-        self.octets.truncate(begin + length);
-        self.letters.push(Letter { path: path.copied(), packet: begin..begin + length });
+        append(&mut self.octets);
+        // What somebody takes away is not sent.
+        let begin = begin.min(self.octets.len());
+        self.letters.push(Letter { path: path.copied(), packet: begin..self.octets.len() });
         self.letters.len() == 1
     }
 

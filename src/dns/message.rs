@@ -5,7 +5,7 @@ use super::RecordType;
 use super::name::{MAX_LABEL, MAX_NAME};
 use super::query::flag;
 use super::rdata_shape::{Field, shape};
-use super::stored_answer::{HEADER, Section, TYPE_AND_CLASS};
+use super::stored_answer::{HEADER, POINTER_TO_QUESTION, Section, TYPE_AND_CLASS};
 
 /// Compression pointers that reading one name follows: a writer needs one for each label at most,
 /// and a name has 127 (RFC 1035, section 2.3.4).
@@ -254,6 +254,12 @@ impl<'m> Message<'m> {
     /// Whether the record's owner is this name, whatever the case of either. Nothing is copied: a
     /// reply has most of its owners compared several times.
     pub fn is_owned_by(&self, record: &WireRecord, name: &[u8]) -> bool {
+        // Nearly every owner is a pointer to the question's name.
+        let is_asked = self.bytes.get(record.owner_at..record.owner_at + 2) == Some(&POINTER_TO_QUESTION);
+        if is_asked && self.bytes.get(HEADER..HEADER + name.len()).is_some_and(|asked| asked.eq_ignore_ascii_case(name))
+        {
+            return true;
+        }
         let mut rest = name;
         for label in Labels::new(self.bytes, record.owner_at) {
             let Ok(label) = label else { return false };

@@ -17,6 +17,9 @@ pub const HEADER: usize = 12;
 pub const TYPE_AND_CLASS: usize = 4;
 /// Octets of an OPT record without options (RFC 6891, section 6.1.2).
 pub(super) const OPT_LENGTH: usize = 11;
+/// A pointer to the question's name, which always stands right behind the header.
+pub(super) const POINTER_TO_QUESTION: [u8; 2] = [0xc0, 0x0c];
+
 /// A section of a message behind the question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Section {

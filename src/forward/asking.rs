@@ -123,10 +123,10 @@ impl Forwarder {
                 return Outcome::Failure(Failure::Unreachable);
             }
         };
-        let now = self.clock.now();
+        let now = reply.arrived;
         server.health.heard(now);
         group.hedges.note(true);
-        let (attempted, outcome) = match keep(question, &reply, server.trusted, &plan.zone, plan.ttl, now) {
+        let (attempted, outcome) = match keep(question, &reply.octets, server.trusted, &plan.zone, plan.ttl, now) {
             Err(_) => (Attempt::Unusable, Outcome::Failure(Failure::Unusable)),
             Ok(kept) => {
                 let replied = Attempt::Replied(kept.answer.rcode());

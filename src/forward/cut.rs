@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::cache::{Cached, KeyBuffer, Keyed};
+use crate::cache::{Cached, Keyed, Lookup};
 use crate::dns::chain::inherit;
 use crate::dns::name::suffixes;
 use crate::dns::{Moment, Question, Rcode, RecordType};
@@ -26,7 +26,7 @@ impl Forwarder {
         if !plan.nxdomain_cut || !denies {
             return;
         }
-        let key = KeyBuffer::new(plan.identity, &question.denial(question.name())).to_key();
+        let key = Lookup::new(plan.identity, &question.denial(question.name())).to_key();
         // Found there until the cache has it; of whoever else was as fast, the denial is as good.
         let now = self.clock.now();
         if let Joined::First(lead) = self.shared.in_flight.join(&key, now) {
@@ -45,11 +45,11 @@ impl Forwarder {
         let zone = plan.zone.wire();
         let within = suffixes(question.name()).take_while(|name| name.len() >= zone.len());
         let (denied, found) = within.map(|name| question.denial(name)).find_map(|denied| {
-            let key = KeyBuffer::new(plan.identity, &denied);
+            let key = Lookup::new(plan.identity, &denied);
             // In this order: what leaves the one is in the other before.
             let found = self.shared.in_flight.answered(&key, now).or_else(|| {
-                let Cached { answer, expires, .. } = self.shared.store.get(&key).filter(|cached| cached.holds(now))?;
-                Some(Forwarded { answer, expires: Some(expires), source: Source::Cache })
+                let cached = self.shared.store.get(&key).filter(|cached| cached.holds(now))?;
+                Some(Forwarded::from_cache(&cached))
             })?;
             Some((denied, found))
         })?;

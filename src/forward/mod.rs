@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use crate::cache::{Cached, Failures, Key, KeyBuffer, Keyed, Store};
+use crate::cache::{Cached, Failures, Key, Keyed, Lookup, Seen, Store};
 use crate::clock::Clock;
 use crate::config::{NextOn, ServeStale};
 use crate::dns::kept::Kept;
@@ -23,7 +23,7 @@ use crate::dns::{Moment, Name, Question, StoredAnswer, TtlRules};
 use crate::metrics::{Source, ZoneSeries};
 use crate::upstream::{Exchange, Group, LastUse, Loops};
 
-use decision::{Failed, Tally};
+use decision::{Failed, Outcome, Tally};
 pub use in_flight::InFlight;
 use in_flight::{Joined, Lead};
 
@@ -63,6 +63,12 @@ pub struct Forwarded {
     pub source: Source,
 }
 
+impl Forwarded {
+    fn from_cache(cached: &Cached) -> Self {
+        Self { answer: Arc::clone(&cached.answer), expires: Some(cached.expires), source: Source::Cache }
+    }
+}
+
 /// What all workers' forwarders share.
 pub struct Shared {
     pub store: Arc<Store>,
@@ -97,10 +103,19 @@ impl Forwarder {
 
     /// What is known without asking: a cached answer, else a denial that covers the question, else a
     /// failure of the last seconds, instead of which a stale answer is given if there is one.
-    pub fn recall(self: &Rc<Self>, plan: &Arc<Plan>, question: &Question, now: Moment) -> Option<Forwarded> {
-        let key = KeyBuffer::new(plan.identity, question);
-        let cached = self.shared.store.get(&key);
-        self.known(plan, question, &key, cached.as_ref(), now)
+    ///
+    /// # Errors
+    /// What was seen in the cache when nothing is known, for [`Self::answer`].
+    pub fn recall(self: &Rc<Self>, plan: &Arc<Plan>, question: &Question, now: Moment) -> Result<Forwarded, Seen> {
+        let key = Lookup::new(plan.identity, question);
+        let seen = self.shared.store.see(&key);
+        self.known(plan, question, &key, seen.cached.as_ref(), now).ok_or(seen)
+    }
+
+    /// An answer that is on its way into the cache, for somebody who does not wait until it is there.
+    pub fn recall_latest(&self, plan: &Plan, question: &Question, now: Moment) -> Option<Forwarded> {
+        let latest = self.shared.in_flight.answered(&Lookup::new(plan.identity, question), now)?;
+        Some(Forwarded { source: Source::Cache, ..latest })
     }
 
     fn known(
@@ -113,8 +128,7 @@ impl Forwarder {
     ) -> Option<Forwarded> {
         if let Some(cached) = cached.filter(|cached| cached.holds(now)) {
             self.note(plan, question, key, cached, 1, now);
-            let (answer, expires) = (Arc::clone(&cached.answer), Some(cached.expires));
-            return Some(Forwarded { answer, expires, source: Source::Cache });
+            return Some(Forwarded::from_cache(cached));
         }
         if let Some(denied) = self.cut(plan, question, now) {
             return Some(denied);
@@ -126,10 +140,10 @@ impl Forwarder {
     }
 
     /// Finds the answer: asks upstream, or waits for whoever is asking the same already. Takes
-    /// [`BUDGET`] at most, and always ends with something to tell the client.
-    pub async fn answer(self: &Rc<Self>, plan: &Arc<Plan>, question: &Question) -> Forwarded {
-        let key = KeyBuffer::new(plan.identity, question).to_key();
-        let now = self.clock.now();
+    /// [`BUDGET`] at most, and always ends with something to tell the client. `seen` is what
+    /// [`Self::recall`] has seen of this question, if it was asked.
+    pub async fn answer(self: &Rc<Self>, plan: &Arc<Plan>, question: &Question, seen: &Seen, now: Moment) -> Forwarded {
+        let key = Lookup::new(plan.identity, question).to_key();
         let joined = self.shared.in_flight.join(&key, now);
         let cached = match &joined {
             // On its way to the cache, and as good as found there.
@@ -137,7 +151,7 @@ impl Forwarder {
                 return Forwarded { source: Source::Cache, ..known.clone() };
             }
             Joined::Known(known) => return known.clone(),
-            Joined::First(_) | Joined::Behind(_) => self.shared.store.get_again(&key),
+            Joined::First(_) | Joined::Behind(_) => self.shared.store.get_changed(&key, seen),
         };
         // It may have come since whoever calls looked.
         if let Some(known) = self.known(plan, question, &key, cached.as_ref(), now) {
@@ -169,7 +183,7 @@ impl Forwarder {
         let record = lead.finish(&forwarded);
         match (forwarded.expires, forwarded.source) {
             (Some(expires), _) => {
-                let now = self.clock.now();
+                let now = forwarded.answer.stored_at().unwrap_or(now);
                 let lifetime = expires.since(now);
                 let cached = Cached::new(Arc::clone(&forwarded.answer), now, lifetime, plan.stale.max_age);
                 self.keep_cut(plan, question, &forwarded, &cached);
@@ -195,7 +209,11 @@ impl Forwarder {
             let is_last = index + 1 == plan.groups.len();
             let share = deadline.since(now) / if is_last { 1 } else { 2 };
             let outcome = self.ask_group(group, plan, question, now + share, now).await;
-            now = self.clock.now();
+            now = match &outcome {
+                Outcome::Answer(kept) => kept.answer.stored_at(),
+                Outcome::Failure(_) => None,
+            }
+            .unwrap_or_else(|| self.clock.now());
             if !tally.wants_next(outcome) {
                 break;
             }

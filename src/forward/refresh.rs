@@ -4,14 +4,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::{Forwarder, Plan};
-use crate::cache::{Cached, KeyBuffer, Keyed};
+use crate::cache::{Cached, Keyed, Lookup};
 use crate::dns::{Moment, Question};
 
 impl Forwarder {
     /// Lets the store know that a question was answered from elsewhere so many times more, and asks
     /// for the answer anew if that is due.
     pub fn touch(self: &Rc<Self>, plan: &Arc<Plan>, question: &Question, times: u32, now: Moment) {
-        let key = KeyBuffer::new(plan.identity, question);
+        let key = Lookup::new(plan.identity, question);
         if let Some(cached) = self.shared.store.get(&key) {
             self.note(plan, question, &key, &cached, times, now);
         }

@@ -9,7 +9,7 @@ use tokio::task::{JoinHandle, spawn_local};
 
 use super::in_flight::Lead;
 use super::{BUDGET, Forwarded, Forwarder, Plan};
-use crate::cache::{Cached, Key, KeyBuffer, Keyed};
+use crate::cache::{Cached, Key, Keyed, Lookup};
 use crate::dns::{Moment, Question};
 use crate::metrics::Source;
 
@@ -32,7 +32,7 @@ impl Plan {
 impl Forwarder {
     /// The stale answer to a question that nobody can be asked for.
     pub fn recall_stale(&self, plan: &Plan, question: &Question, now: Moment) -> Option<Forwarded> {
-        let cached = self.shared.store.get(&KeyBuffer::new(plan.identity, question))?;
+        let cached = self.shared.store.get(&Lookup::new(plan.identity, question))?;
         plan.gives_stale(&cached, now).then(|| plan.stale(&cached))
     }
 

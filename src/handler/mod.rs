@@ -19,7 +19,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use futures_util::FutureExt;
 
-use crate::cache::{Found, Front, Memory};
+use crate::cache::{Found, Front, Memory, Seen};
 use crate::clock::Clock;
 use crate::dns::query::Rejected;
 use crate::dns::{Moment, Protocol, Query, Question, Rcode};
@@ -129,30 +129,28 @@ impl Handler {
         let Some(zone) = tables.zones.find(question.name(), question.rtype()) else {
             return self.writer.turn_away(&asked, Rejection::NoZone, self.gate.no_zone(), reply);
         };
-        let Some(resolved) = own_or_known(&self.gate, &self.forwarder, &query, tables, zone, now) else {
-            let (tables, forwarder) = (Arc::clone(tables), Rc::clone(&self.forwarder));
-            let Some(place) = self.waiting.place() else {
-                let plan = tables.forwarding[zone].as_ref();
-                let stale = plan.and_then(|plan| forwarder.recall_stale(plan, question, now));
-                let Resolved { answer, source, .. } = stale.map_or_else(
-                    || {
-                        self.writer.series.overflowed();
-                        Resolved::overflow()
-                    },
-                    Resolved::from,
-                );
-                let series = &tables.series[zone];
-                return Handled::Replied(self.writer.reply(&asked, series, &answer, source, now, reply));
-            };
-            return Handled::Deferred(Deferred {
-                packet: query.without_records(),
-                place,
-                client,
-                received: now,
-                tables,
-                zone,
-                forwarder,
-            });
+        let resolved = match own_or_known(&self.gate, &self.forwarder, &query, tables, zone, now) {
+            Ok(resolved) => resolved,
+            Err(seen) => match self.waiting.place() {
+                Some(place) => {
+                    let (query, received) = (query.detached(), now);
+                    let (tables, forwarder) = (Arc::clone(tables), Rc::clone(&self.forwarder));
+                    return Handled::Deferred(Deferred {
+                        query,
+                        place,
+                        client,
+                        received,
+                        tables,
+                        zone,
+                        seen,
+                        forwarder,
+                    });
+                }
+                None => stale(&self.forwarder, tables, zone, question, now).unwrap_or_else(|| {
+                    self.writer.series.overflowed();
+                    Resolved::overflow()
+                }),
+            },
         };
         remember(&mut self.front, question, tables.generation, zone, &resolved);
         let Resolved { answer, source, .. } = resolved;
@@ -160,16 +158,19 @@ impl Handler {
     }
 
     /// Writes the reply to a question that was deferred, and returns its length.
-    pub fn finish(&mut self, finished: &Finished, now: Moment, reply: &mut [u8]) -> usize {
-        let Finished { packet, client, received, tables, zone, resolved, panicked } = finished;
+    pub fn finish(&mut self, deferred: &Deferred, outcome: &Resolution, now: Moment, reply: &mut [u8]) -> usize {
+        let Deferred { query, client, received, tables, zone, .. } = deferred;
+        let Resolution { resolved, panicked } = outcome;
         if *panicked {
             self.writer.series.panicked();
         }
-        let Ok(query) = Query::parse(packet) else { return 0 };
-        if self.live.load().generation == tables.generation {
+        // What was just learned is in the cache. Most names are asked for once: not for their sake
+        // are others to leave the front, and this one enters it when it is asked for again.
+        let is_new = resolved.source == Source::Forward;
+        if !is_new && self.live.load().generation == tables.generation {
             remember(&mut self.front, query.question(), tables.generation, *zone, resolved);
         }
-        let asked = Asked { query: &query, client: *client, received: *received };
+        let asked = Asked { query, client: *client, received: *received };
         self.writer.reply(&asked, &tables.series[*zone], &resolved.answer, resolved.source, now, reply)
     }
 
@@ -192,7 +193,8 @@ impl Handler {
     }
 }
 
-/// What the zone owns, or what was learned lately; `None` when somebody has to be asked.
+/// What the zone owns, or what was learned lately; else what was seen of it in the cache, when
+/// somebody has to be asked.
 fn own_or_known(
     gate: &Gate,
     forwarder: &Rc<Forwarder>,
@@ -200,24 +202,32 @@ fn own_or_known(
     tables: &Tables,
     zone: usize,
     now: Moment,
-) -> Option<Resolved> {
+) -> Result<Resolved, Seen> {
     let question = query.question();
     if let Some(any) = gate.minimal_any(question) {
-        return Some(any);
+        return Ok(any);
     }
     match tables.zones.zone(zone).own(question.name(), question.rtype()) {
-        Own::Answer { answer, source } => Some(Resolved { answer, hold: Hold::Tables, source: source.into() }),
-        Own::Alias { .. } => None,
+        Own::Answer { answer, source } => Ok(Resolved { answer, hold: Hold::Tables, source: source.into() }),
+        Own::Alias { .. } => Err(Seen::default()),
         Own::Elsewhere => {
-            let plan = tables.forwarding[zone].as_ref();
-            match plan.and_then(|plan| forwarder.recall(plan, question, now)) {
-                Some(known) => Some(known.into()),
+            let Some(plan) = &tables.forwarding[zone] else { return Ok(gate.not_asked()) };
+            match forwarder.recall(plan, question, now) {
+                Ok(known) => Ok(known.into()),
                 // Without RD nobody is to be asked (RFC 1034, section 4.3.1).
-                None if plan.is_none() || !query.recursion_desired() => Some(gate.not_asked()),
-                None => None,
+                Err(_) if !query.recursion_desired() => {
+                    Ok(forwarder.recall_latest(plan, question, now).map_or_else(|| gate.not_asked(), Resolved::from))
+                }
+                Err(seen) => Err(seen),
             }
         }
     }
+}
+
+/// What has run out, for somebody who finds no room to wait.
+fn stale(forwarder: &Forwarder, tables: &Tables, zone: usize, question: &Question, now: Moment) -> Option<Resolved> {
+    let plan = tables.forwarding[zone].as_ref()?;
+    forwarder.recall_stale(plan, question, now).map(Resolved::from)
 }
 
 /// Tells of hits in the front whoever can refresh the answer: of an alias out of local data, that of
@@ -228,64 +238,58 @@ fn tell(forwarder: &Rc<Forwarder>, tables: &Tables, question: &Question, memory:
         if let Some(plan) = plan(memory.zone) {
             forwarder.touch(plan, question, hits, now);
         }
-    } else if let (_, End::Elsewhere { question, zone }) = walk(&tables.zones, question)
-        && let Some(plan) = plan(zone)
-    {
-        forwarder.touch(plan, &question, hits, now);
+    } else {
+        let walk = walk(&tables.zones, question);
+        if let End::Elsewhere { zone } = walk.end
+            && let Some(plan) = plan(zone)
+        {
+            forwarder.touch(plan, walk.question(), hits, now);
+        }
     }
 }
 
-/// Keeps an answer in the front for as long as it holds. The next hit on it counts as one of the
-/// cache if it came from an upstream.
+/// Keeps an answer in the front for as long as it holds.
 fn remember(front: &mut Front, question: &Question, generation: u64, zone: usize, resolved: &Resolved) {
     let expires = match resolved.hold {
         Hold::Tables => None,
         Hold::Until(deadline) => Some(deadline),
         Hold::Never => return,
     };
-    let source = if resolved.source == Source::Forward { Source::Cache } else { resolved.source };
-    front.insert(question, generation, Memory { answer: Arc::clone(&resolved.answer), expires, source, zone });
+    let (answer, source) = (Arc::clone(&resolved.answer), resolved.source);
+    front.insert(question, generation, Memory { answer, expires, source, zone });
 }
 
 /// A question that waits for an upstream, or for the end of a CNAME chain.
 pub struct Deferred {
-    packet: Box<[u8]>,
+    query: Query<'static>,
     place: Waiting,
     client: Client,
     received: Moment,
     tables: Arc<Tables>,
     zone: usize,
+    /// What was seen of it in the cache.
+    seen: Seen,
     forwarder: Rc<Forwarder>,
 }
 
-/// A deferred question and its answer, to be written by [`Handler::finish`].
-pub struct Finished {
-    packet: Box<[u8]>,
-    client: Client,
-    received: Moment,
-    tables: Arc<Tables>,
-    zone: usize,
+/// What came of a deferred question, to be written by [`Handler::finish`].
+pub struct Resolution {
     resolved: Resolved,
     panicked: bool,
 }
 
 impl Deferred {
     /// Finds the answer. Ends within the budget of [`crate::forward::BUDGET`], whatever happens.
-    /// With it comes its place among the questions that wait, to be held until the reply is sent.
-    pub async fn resolve(self) -> (Finished, Waiting) {
-        let resolving = async {
-            match Query::parse(&self.packet) {
-                Ok(query) => {
-                    let recurses = query.recursion_desired();
-                    resolve(&self.tables, &self.forwarder, self.zone, query.question(), recurses).await
-                }
-                Err(_) => Resolved::failure(),
-            }
-        };
+    pub async fn resolve(&self) -> Resolution {
+        let Self { query, tables, zone, seen, forwarder, received, .. } = self;
+        let resolving = resolve(tables, forwarder, *zone, query.question(), seen, query.recursion_desired(), *received);
         let caught = AssertUnwindSafe(resolving).catch_unwind().await;
         let panicked = caught.is_err();
-        let resolved = caught.unwrap_or_else(|_| Resolved::failure());
-        let Self { packet, place, client, received, tables, zone, .. } = self;
-        (Finished { packet, client, received, tables, zone, resolved, panicked }, place)
+        Resolution { resolved: caught.unwrap_or_else(|_| Resolved::failure()), panicked }
+    }
+
+    /// Its place among the questions that wait, to be held until the reply is sent.
+    pub fn into_place(self) -> Waiting {
+        self.place
     }
 }

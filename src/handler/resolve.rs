@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Tables;
-use super::walk::{Alias, End, walk_from};
+use super::walk::{End, Walk, walk_from};
+use crate::cache::Seen;
 use crate::dns::chain::join;
 use crate::dns::extended_error;
 use crate::dns::{Moment, Question, Rcode, StoredAnswer};
@@ -61,51 +62,55 @@ impl Resolved {
     }
 }
 
-/// Finds the answer to a question of this zone. Without `recursion_desired` nobody is asked: behind an alias the client gets
-/// the alias alone.
+/// Finds the answer to a question of this zone, of which `seen` was seen in the cache. Without
+/// `recursion_desired` nobody is asked: behind an alias the client gets the alias alone.
 pub(super) async fn resolve(
     tables: &Tables,
     forwarder: &Rc<Forwarder>,
     zone: usize,
     question: &Question,
+    seen: &Seen,
     recursion_desired: bool,
+    now: Moment,
 ) -> Resolved {
-    let (aliases, end) = walk_from(&tables.zones, Some(zone), question);
-    let (question, end) = match end {
+    let walk = walk_from(&tables.zones, Some(zone), question);
+    let end = match &walk.end {
         End::TooLong => return Resolved::failure(),
-        End::NoZone { .. } => return finish(&aliases, None, forwarder.now()),
-        End::Own { question, answer, source, .. } => {
-            (question, Resolved { answer, hold: Hold::Tables, source: source.into() })
+        End::NoZone => None,
+        End::Own { answer, source, .. } => {
+            Some(Resolved { answer: Arc::clone(answer), hold: Hold::Tables, source: (*source).into() })
         }
-        End::Elsewhere { question, zone } => {
+        &End::Elsewhere { zone } => {
             let Some(plan) = &tables.forwarding[zone] else { return Resolved::failure() };
             let forwarded = match recursion_desired {
-                true => forwarder.answer(plan, &question).await,
-                false => match forwarder.recall(plan, &question, forwarder.now()) {
-                    Some(known) => known,
-                    None => return Resolved { hold: Hold::Never, ..finish(&aliases, None, forwarder.now()) },
+                true if walk.aliases.is_empty() => forwarder.answer(plan, question, seen, now).await,
+                true => forwarder.answer(plan, walk.question(), &Seen::default(), now).await,
+                false => match forwarder.recall(plan, walk.question(), now) {
+                    Ok(known) => known,
+                    Err(_) => return Resolved { hold: Hold::Never, ..join_aliases(&walk, None, now) },
                 },
             };
-            (question, forwarded.into())
+            Some(forwarded.into())
         }
     };
-    finish(&aliases, Some((question, end)), forwarder.now())
+    match end {
+        Some(resolved) if walk.aliases.is_empty() => resolved,
+        end => join_aliases(&walk, end, forwarder.now()),
+    }
 }
 
 /// Joins the aliases and what they led to.
-fn finish(aliases: &[Alias], end: Option<(Question, Resolved)>, now: Moment) -> Resolved {
-    let Some(first) = aliases.first() else {
-        return end.map_or_else(Resolved::failure, |(_, resolved)| resolved);
-    };
-    let stale = end.as_ref().is_some_and(|(_, resolved)| resolved.source == Source::Stale);
+fn join_aliases(walk: &Walk<'_>, end: Option<Resolved>, now: Moment) -> Resolved {
+    let Some(first) = walk.aliases.first() else { return Resolved::failure() };
+    let stale = end.as_ref().is_some_and(|resolved| resolved.source == Source::Stale);
     let source = if stale { Source::Stale } else { first.source.into() };
     let end = match end {
-        Some((_, resolved)) if resolved.source == Source::Failure => return resolved,
+        Some(resolved) if resolved.source == Source::Failure => return resolved,
         other => other,
     };
-    let hold = end.as_ref().map_or(Hold::Tables, |(_, resolved)| resolved.hold);
-    let walked = aliases.iter().map(|alias| (&alias.question, &*alias.answer));
-    let ended = end.iter().map(|(question, resolved)| (question, &*resolved.answer));
+    let hold = end.as_ref().map_or(Hold::Tables, |resolved| resolved.hold);
+    let walked = walk.steps().map(|(question, alias)| (question, &*alias.answer));
+    let ended = end.iter().map(|resolved| (walk.question(), &*resolved.answer));
     match join(walked.chain(ended), now, hold != Hold::Tables) {
         Ok(answer) => {
             // All of it counts down, the aliases out of local data too.

@@ -9,49 +9,72 @@ use crate::zone::{Own, OwnSource, ZoneTable};
 /// How many CNAMEs out of local data are followed.
 const MAX_ALIASES: usize = 8;
 
+/// The way of a question.
+#[derive(Debug)]
+pub struct Walk<'q> {
+    asked: &'q Question,
+    pub aliases: Vec<Alias>,
+    pub end: End,
+}
+
 /// An alias that was followed.
 #[derive(Debug)]
 pub struct Alias {
-    pub question: Question,
     /// The zone, as an index into the tables.
     pub zone: usize,
     pub answer: Arc<StoredAnswer>,
     pub source: OwnSource,
+    /// What is asked next.
+    pub next: Question,
 }
 
-/// Where the way ends.
+/// How the way ends, for the last question on it.
 #[derive(Debug)]
 pub enum End {
     /// A zone has the last word.
-    Own { question: Question, zone: usize, answer: Arc<StoredAnswer>, source: OwnSource },
+    Own { zone: usize, answer: Arc<StoredAnswer>, source: OwnSource },
     /// The zone does not own the name: the cache, then whom the zone forwards to.
-    Elsewhere { question: Question, zone: usize },
+    Elsewhere { zone: usize },
     /// The name is in no zone. Of an alias the client gets the CNAME and may ask elsewhere.
-    NoZone { question: Question },
+    NoZone,
     /// More aliases than are followed, or a loop of them.
     TooLong,
 }
 
+impl Walk<'_> {
+    /// The last question.
+    pub fn question(&self) -> &Question {
+        self.aliases.last().map_or(self.asked, |alias| &alias.next)
+    }
+
+    /// The aliases, each with the question that led to it.
+    pub fn steps(&self) -> impl Iterator<Item = (&Question, &Alias)> + Clone {
+        let questions = std::iter::once(self.asked).chain(self.aliases.iter().map(|alias| &alias.next));
+        questions.zip(&self.aliases)
+    }
+}
+
 /// Walks from the question to its end.
-pub fn walk(zones: &ZoneTable, question: &Question) -> (Vec<Alias>, End) {
+pub fn walk<'q>(zones: &ZoneTable, question: &'q Question) -> Walk<'q> {
     walk_from(zones, zones.find(question.name(), question.rtype()), question)
 }
 
 /// The same, from the zone that the question belongs to.
-pub(super) fn walk_from(zones: &ZoneTable, first: Option<usize>, question: &Question) -> (Vec<Alias>, End) {
-    let mut aliases = Vec::new();
-    let (mut question, mut zone) = (question.clone(), first);
-    while aliases.len() <= MAX_ALIASES {
-        let Some(found) = zone else { return (aliases, End::NoZone { question }) };
-        match zones.zone(found).own(question.name(), question.rtype()) {
-            Own::Answer { answer, source } => return (aliases, End::Own { question, zone: found, answer, source }),
-            Own::Elsewhere => return (aliases, End::Elsewhere { question, zone: found }),
+pub(super) fn walk_from<'q>(zones: &ZoneTable, first: Option<usize>, asked: &'q Question) -> Walk<'q> {
+    let mut walk = Walk { asked, aliases: Vec::new(), end: End::TooLong };
+    let mut zone = first;
+    while walk.aliases.len() <= MAX_ALIASES {
+        let question = walk.question();
+        let Some(here) = zone else { return Walk { end: End::NoZone, ..walk } };
+        match zones.zone(here).own(question.name(), question.rtype()) {
+            Own::Answer { answer, source } => return Walk { end: End::Own { zone: here, answer, source }, ..walk },
+            Own::Elsewhere => return Walk { end: End::Elsewhere { zone: here }, ..walk },
             Own::Alias { answer, target, source } => {
                 let next = question.renamed(&target);
                 zone = zones.find(next.name(), next.rtype());
-                aliases.push(Alias { question: std::mem::replace(&mut question, next), zone: found, answer, source });
+                walk.aliases.push(Alias { zone: here, answer, source, next });
             }
         }
     }
-    (aliases, End::TooLong)
+    walk
 }

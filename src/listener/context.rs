@@ -39,8 +39,10 @@ impl Context {
     /// Runs a task on this worker that a stop waits for.
     pub(super) fn spawn(&self, task: impl Future<Output = ()> + 'static) {
         let busy = self.busy.clone();
+        // In a box: a task that holds another is twice as large.
+        let mut task = Box::pin(task);
         tokio::task::spawn_local(async move {
-            task.await;
+            task.as_mut().await;
             drop(busy);
         });
     }

@@ -262,13 +262,13 @@ impl Connection {
     fn reply_later(&self, deferred: Deferred) {
         let (replies, context) = (self.replies.clone(), Rc::clone(&self.context));
         self.context.spawn(async move {
-            let (finished, place) = deferred.resolve().await;
+            let outcome = deferred.resolve().await;
             let mut reply = context.reply_buffer.borrow_mut();
             reply.resize(REPLY, 0);
             let now = context.clock.now();
-            let length = context.handler.borrow_mut().finish(&finished, now, &mut reply[PREFIX..]);
+            let length = context.handler.borrow_mut().finish(&deferred, &outcome, now, &mut reply[PREFIX..]);
             // The connection may be gone by now.
-            if replies.send((framed(&mut reply, length).to_vec(), place)).is_err() {
+            if replies.send((framed(&mut reply, length).to_vec(), deferred.into_place())).is_err() {
                 context.series.not_sent(1);
             }
         });

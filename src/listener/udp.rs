@@ -26,6 +26,8 @@ const LAST_BATCHES: usize = 8192 / BATCH;
 struct Way {
     socket: UdpSocket,
     late: RefCell<Outbox>,
+    /// Where those are written before they are laid into it.
+    reply: RefCell<[u8; MAX_UDP_PAYLOAD as usize]>,
 }
 
 /// Serves one socket until the worker is told to stop. What the kernel has taken in by then is
@@ -35,7 +37,11 @@ struct Way {
 /// When the runtime cannot watch the socket.
 pub(super) async fn serve(socket: std::net::UdpSocket, context: Rc<Context>) -> io::Result<()> {
     let welcome = is_welcoming(socket.local_addr()?.ip());
-    let way = Rc::new(Way { socket: UdpSocket::from_std(socket)?, late: RefCell::new(Outbox::new()) });
+    let way = Rc::new(Way {
+        socket: UdpSocket::from_std(socket)?,
+        late: RefCell::new(Outbox::new()),
+        reply: RefCell::new([0; MAX_UDP_PAYLOAD as usize]),
+    });
     let mut batch = Batch::new();
     let mut stop = context.stop.clone();
     // One wait, not begun and given up anew with every batch.
@@ -103,11 +109,10 @@ fn reply_later(way: &Rc<Way>, path: ReturnPath, deferred: Deferred, context: &Rc
     let busy = context.busy.clone();
     // Every miss is one of these, some kilobytes large, and being spawned is to be moved four times.
     spawn_local(Box::pin(async move {
-        let (finished, _place) = deferred.resolve().await;
-        let now = context.clock.now();
-        let mut handler = context.handler.borrow_mut();
-        let write = |reply: &mut [u8]| handler.finish(&finished, now, reply);
-        if way.late.borrow_mut().push(Some(&path), MAX_UDP_PAYLOAD.into(), write) {
+        let outcome = deferred.resolve().await;
+        let mut reply = way.reply.borrow_mut();
+        let length = context.handler.borrow_mut().finish(&deferred, &outcome, context.clock.now(), &mut *reply);
+        if way.late.borrow_mut().push(Some(&path), |octets| octets.extend_from_slice(&reply[..length])) {
             // Behind all tasks that are ready, whose replies go along.
             context.spawn(send_late(Rc::clone(&way), Rc::clone(&context)));
         }
@@ -180,11 +185,7 @@ mod tests {
                     batch.queue(index, length);
                 } else {
                     let text = batch.packet(index).0.to_vec();
-                    let write = |room: &mut [u8]| {
-                        room[..text.len()].copy_from_slice(&text);
-                        text.len()
-                    };
-                    outbox.push(Some(batch.path(index)), 100, write);
+                    outbox.push(Some(batch.path(index)), |octets| octets.extend_from_slice(&text));
                 }
             }
             let mut given_up = 0;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use super::{Exchange, ExchangeError, Exchanged, Server, Way};
+use super::{Exchange, ExchangeError, Exchanged, Reply, Server, Way};
 use crate::dns::kept::full_rcode;
 use crate::dns::message::{Header, Message};
 use crate::dns::{Moment, Question, Rcode};
@@ -72,25 +72,25 @@ pub async fn ask(
     way: Way,
     tries: &Tries,
     now: impl Fn() -> Moment,
-) -> Result<Vec<u8>, ExchangeError> {
+) -> Result<Reply, ExchangeError> {
     let memory = &server.health.edns;
     if tries.plain.get() || !memory.is_empty() && memory.is_plain(now()) {
         return plainly(exchange, server, question, way).await;
     }
     let reply = exchange.exchange(server, question, way).await?;
-    if !rejects_edns(&reply) {
+    if !rejects_edns(&reply.octets) {
         return Ok(reply);
     }
-    server.health.heard(now());
+    server.health.heard(reply.arrived);
     tries.plain.set(true);
     if tries.sent() >= MAX_SENDS {
         return Ok(reply);
     }
     tries.note();
     let Ok(second) = plainly(exchange, server, question, way).await else { return Ok(reply) };
-    if Header::read(&second).is_ok_and(|header| !header.is_error()) {
+    if Header::read(&second.octets).is_ok_and(|header| !header.is_error()) {
         tracing::debug!(%server, "does not understand EDNS, and is asked without");
-        memory.remember(now());
+        memory.remember(second.arrived);
     }
     Ok(second)
 }

@@ -137,7 +137,7 @@ async fn ask(
         let tries = Tries::default();
         let asking = edns::ask(exchange, server, &question, Way::Usual, &tries, || clock.now());
         if let Ok(Ok(reply)) = timeout(PATIENCE, asking).await
-            && let Ok(answer) = addresses(&question, &reply)
+            && let Ok(answer) = addresses(&question, &reply.octets)
         {
             return Some(answer);
         }

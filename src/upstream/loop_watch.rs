@@ -72,7 +72,7 @@ pub async fn watch_loops(
             let Some(out) = loops.ask(&zone) else { continue };
             asked.entry(health).or_default().insert(zone.clone(), now);
             server.series.loop_checked();
-            checks.spawn_local(check(Rc::clone(&exchange), clock, zone, server, out));
+            checks.spawn_local(check(Rc::clone(&exchange), zone, server, out));
         }
     }
 }
@@ -124,7 +124,6 @@ fn due(routes: impl Fn(&mut dyn FnMut(Route<'_>)), asked: &Asked, now: Moment) -
 /// again.
 async fn check(
     exchange: Rc<dyn Exchange>,
-    clock: Clock,
     zone: Name,
     server: Arc<Server>,
     mut out: Out,
@@ -134,8 +133,8 @@ async fn check(
     let asking = exchange.exchange(&uncounted, &question, Way::Usual);
     let answered = match timeout(WINDOW, asking).await {
         Ok(Ok(reply)) => {
-            server.health.heard(clock.now());
-            Header::read(&reply).is_ok_and(|header| !is_failure(Rcode::new(header.rcode_bits().into())))
+            server.health.heard(reply.arrived);
+            Header::read(&reply.octets).is_ok_and(|header| !is_failure(Rcode::new(header.rcode_bits().into())))
         }
         Ok(Err(_)) | Err(_) => false,
     };

@@ -20,7 +20,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use crate::dns::Question;
+use crate::dns::{Moment, Question};
 use crate::metrics::ServerSeries;
 
 pub use allowance::Allowance;
@@ -118,8 +118,15 @@ impl From<std::io::Error> for ExchangeError {
     }
 }
 
-/// What comes of an exchange: the whole reply, undecoded.
-pub type Exchanged<'a> = Pin<Box<dyn Future<Output = Result<Vec<u8>, ExchangeError>> + 'a>>;
+/// A reply: whole, and undecoded.
+#[derive(Debug)]
+pub struct Reply {
+    pub octets: Vec<u8>,
+    pub arrived: Moment,
+}
+
+/// What comes of an exchange.
+pub type Exchanged<'a> = Pin<Box<dyn Future<Output = Result<Reply, ExchangeError>> + 'a>>;
 
 /// Which way a question goes to its server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -67,8 +67,8 @@ pub async fn probe(exchange: Rc<dyn Exchange>, clock: Clock, servers: impl Fn() 
                 let (server, exchange, question) = (Arc::clone(server), Rc::clone(&exchange), question.clone());
                 probes.spawn_local(async move {
                     let asking = exchange.exchange(&server, &question, Way::Usual);
-                    if let Ok(Ok(_)) = timeout(REPLY, asking).await {
-                        server.health.heard(clock.now());
+                    if let Ok(Ok(reply)) = timeout(REPLY, asking).await {
+                        server.health.heard(reply.arrived);
                     }
                 });
             }

@@ -11,7 +11,7 @@ use tokio::sync::Semaphore;
 
 use super::stream::{self, Pool};
 use super::udp::{Inbox, Ports, UdpHabits};
-use super::{Exchange, Exchanged, Server, Tls, Transport, Way};
+use super::{Exchange, Exchanged, Reply, Server, Tls, Transport, Way};
 use crate::clock::Clock;
 use crate::datagram::Batch;
 use crate::dns::stream_query::Carrier;
@@ -54,10 +54,10 @@ impl Sockets {
     }
 
     fn ports(&self, server: &Server) -> Rc<Ports> {
-        let (health, clock) = (Arc::clone(&server.health), self.clock);
+        let health = Arc::clone(&server.health);
         // A server whose answers come too late to be used is slow, not silent.
-        let late = move || health.heard(clock.now());
-        let new = || Rc::new(Ports::new(server.address, server.habits, Rc::clone(&self.inbox), late));
+        let late = move |arrived| health.heard(arrived);
+        let new = || Rc::new(Ports::new(server.address, server.habits, Rc::clone(&self.inbox), self.clock, late));
         Rc::clone(self.udp.borrow_mut().entry((server.address, server.habits)).or_insert_with(new))
     }
 
@@ -110,7 +110,8 @@ impl Exchange for Sockets {
                 Transport::Udp | Transport::Tcp => Protocol::Tcp,
                 Transport::Tls(_) => Protocol::Tls,
             };
-            self.pool(server).ask(question, || server.series.sent(protocol)).await
+            let octets = self.pool(server).ask(question, || server.series.sent(protocol)).await?;
+            Ok(Reply { octets, arrived: self.clock.now() })
         })
     }
 }

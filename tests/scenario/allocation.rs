@@ -75,6 +75,9 @@ fn a_hit_allocates_nothing() {
         ];
         for question in questions {
             let asked = packet(question);
+            // Learnt by the first, found and put into the front by the second.
+            world.ask_worker(0, &asked).await.unwrap();
+            world.settle();
             world.ask_worker(0, &asked).await.unwrap();
             for protocol in [Protocol::Udp, Protocol::Tcp] {
                 let mut reply = [0; 1232];

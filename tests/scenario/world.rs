@@ -24,7 +24,7 @@ use zerohop::forward::{Forwarder, Shared};
 use zerohop::handler::{Client, Deferred, Handled, Handler, Tables};
 use zerohop::metrics::Registry;
 use zerohop::upstream::matching::{Match, classify};
-use zerohop::upstream::{Exchange, ExchangeError, Exchanged, Route, Server, Way, probe, watch_loops};
+use zerohop::upstream::{Exchange, ExchangeError, Exchanged, Reply, Route, Server, Way, probe, watch_loops};
 
 pub(crate) use crate::answer::Answer;
 pub(crate) use crate::reply::reply;
@@ -86,8 +86,8 @@ impl Act {
 type Script = Box<dyn Fn(SocketAddr, &str) -> Act>;
 
 /// Upstreams that follow a script and remember what they were asked.
-#[derive(Default)]
 pub(crate) struct Upstreams {
+    clock: Clock,
     script: RefCell<Option<Script>>,
     asked: RefCell<Vec<(SocketAddr, String)>>,
     /// The same, but over a stream from the start.
@@ -114,39 +114,54 @@ impl Exchange for Upstreams {
 }
 
 impl Upstreams {
+    fn new(clock: Clock) -> Self {
+        Self {
+            clock,
+            script: RefCell::default(),
+            asked: RefCell::default(),
+            streamed: Cell::default(),
+            probes: Cell::default(),
+            loop_checks: RefCell::default(),
+            says_to_loop_checks: Cell::default(),
+        }
+    }
+
     fn act<'a>(&'a self, server: SocketAddr, text: String, question: &'a Question, way: Way) -> Exchanged<'a> {
         let asked = format!("{text}{}", if question.has_edns() { "" } else { WITHOUT_EDNS });
         let act = self.script.borrow().as_ref().map_or(Act::Silence, |script| script(server, &asked));
         Box::pin(async move {
-            match act {
+            let octets = match act {
                 Act::Reply { after, rcode, records } => {
                     tokio::time::sleep(after).await;
-                    Ok(reply(&text, rcode, &records))
+                    reply(&text, rcode, &records)
                 }
                 Act::Lost(records) if way == Way::Stream => {
                     tokio::time::sleep(millis(200)).await;
-                    Ok(reply(&text, ResponseCode::NoError, &records))
+                    reply(&text, ResponseCode::NoError, &records)
                 }
                 Act::Silence | Act::Lost(_) => std::future::pending().await,
-                Act::Unreachable => Err(ExchangeError::Network(std::io::ErrorKind::ConnectionRefused.into())),
+                Act::Unreachable => {
+                    return Err(ExchangeError::Network(std::io::ErrorKind::ConnectionRefused.into()));
+                }
                 Act::Garbage => {
                     let mut octets = reply(&text, ResponseCode::NoError, "");
                     octets[7] = 9;
-                    Ok(octets)
+                    octets
                 }
-                Act::Octets(octets) => Ok(octets),
+                Act::Octets(octets) => octets,
                 Act::Packets(packets) => arrive(packets, question).await,
-            }
+            };
+            Ok(Reply { octets, arrived: self.clock.now() })
         })
     }
 }
 
 /// Waits for the packet that is the reply, as an exchange over sockets does.
-async fn arrive(packets: Vec<Vec<u8>>, question: &Question) -> Result<Vec<u8>, ExchangeError> {
+async fn arrive(packets: Vec<Vec<u8>>, question: &Question) -> Vec<u8> {
     let mut over_tcp = false;
     for packet in packets {
         match (classify(&packet, ID, question), over_tcp) {
-            (Match::Reply, _) | (Match::Truncated, true) => return Ok(packet),
+            (Match::Reply, _) | (Match::Truncated, true) => return packet,
             (Match::Truncated, false) => over_tcp = true,
             (Match::Foreign, _) => {}
         }
@@ -176,7 +191,7 @@ impl Exchange for Watched {
         Box::pin(async move {
             let Some(rcode) = says else { return std::future::pending().await };
             tokio::time::sleep(millis(500)).await;
-            Ok(reply(". TXT", rcode, ""))
+            Ok(Reply { octets: reply(". TXT", rcode, ""), arrived: self.0.clock.now() })
         })
     }
 }
@@ -213,7 +228,7 @@ impl World {
         let (store, _) = Store::start(bytes, 20).unwrap();
         let (in_flight, loops) = (Arc::default(), Arc::default());
         let shared = Arc::new(Shared { store, failures: Failures::default(), in_flight, loops });
-        let upstreams = Rc::new(Upstreams::default());
+        let upstreams = Rc::new(Upstreams::new(clock));
         let (live, failing) = (Arc::clone(&tables), Arc::clone(&shared));
         let servers = move || live.load().servers().cloned().collect();
         let exchange = Rc::new(Probed(Rc::clone(&upstreams)));
@@ -311,8 +326,8 @@ impl World {
             Handled::Replied(length) => length,
             Handled::Dropped => return None,
             Handled::Deferred(deferred) => {
-                let (finished, _place) = deferred.resolve().await;
-                self.workers[worker].borrow_mut().finish(&finished, self.clock.now(), &mut reply)
+                let outcome = deferred.resolve().await;
+                self.workers[worker].borrow_mut().finish(&deferred, &outcome, self.clock.now(), &mut reply)
             }
         };
         reply.truncate(length);

@@ -1,12 +1,11 @@
 //! Puts answers together.
 
 use super::{
-    HEADER, Moment, OPT_LENGTH, Owner, Rcode, RecordType, Rotating, Section, StoredAnswer, TYPE_AND_CLASS, TooLarge,
+    HEADER, Moment, OPT_LENGTH, Owner, POINTER_TO_QUESTION, Rcode, RecordType, Rotating, Section, StoredAnswer,
+    TYPE_AND_CLASS, TooLarge,
 };
 use crate::dns::name::{MAX_LABEL, MAX_NAME, suffixes, wire_length};
 
-/// A pointer to the question's name, which always stands right behind the header.
-const POINTER_TO_QUESTION: [u8; 2] = [0xc0, 0x0c];
 /// The furthest octet that a compression pointer reaches.
 const MAX_POINTER: usize = 0x3fff;
 /// A record without its RDATA, whose owner is a pointer, as it nearly always is.

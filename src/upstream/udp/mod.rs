@@ -18,9 +18,10 @@ use std::rc::{Rc, Weak};
 use rand::RngExt;
 use tokio::time::Instant;
 
-use super::ExchangeError;
+use super::{ExchangeError, Reply};
+use crate::clock::Clock;
 use crate::datagram::Batch;
-use crate::dns::Question;
+use crate::dns::{Moment, Question};
 pub use habits::UdpHabits;
 use port::Port;
 
@@ -46,19 +47,26 @@ pub(super) struct Ports {
     /// together.
     filling: RefCell<Weak<Port>>,
     inbox: Inbox,
-    late: Rc<dyn Fn()>,
+    clock: Clock,
+    late: Rc<dyn Fn(Moment)>,
 }
 
 impl Ports {
-    /// `late` is told of replies that come when nobody waits for them any more.
-    pub(super) fn new(server: SocketAddr, habits: UdpHabits, inbox: Inbox, late: impl Fn() + 'static) -> Self {
+    /// `late` is told of replies that come when nobody waits for them any more, and when that was.
+    pub(super) fn new(
+        server: SocketAddr,
+        habits: UdpHabits,
+        inbox: Inbox,
+        clock: Clock,
+        late: impl Fn(Moment) + 'static,
+    ) -> Self {
         let (single, sockets, filling) = (Rc::default(), RefCell::default(), RefCell::default());
-        Self { server, habits, single, sockets, filling, inbox, late: Rc::new(late) }
+        Self { server, habits, single, sockets, filling, inbox, clock, late: Rc::new(late) }
     }
 
     /// Asks once and waits for as long as the caller does. `None`: the reply was truncated. `sent`
     /// is told when the question is on its way.
-    pub(super) async fn ask(&self, question: &Question, sent: impl FnOnce()) -> Result<Option<Vec<u8>>, ExchangeError> {
+    pub(super) async fn ask(&self, question: &Question, sent: impl FnOnce()) -> Result<Option<Reply>, ExchangeError> {
         // This holds one itself.
         if self.habits.port_per_query && Rc::strong_count(&self.single) <= MOST_SINGLE {
             let _single = Rc::clone(&self.single);
@@ -91,6 +99,6 @@ impl Ports {
     }
 
     async fn open(&self) -> io::Result<Rc<Port>> {
-        Port::open(self.server, &self.inbox, Rc::clone(&self.late)).await
+        Port::open(self.server, &self.inbox, self.clock, Rc::clone(&self.late)).await
     }
 }

@@ -2,30 +2,32 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::future::poll_fn;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::AsFd;
 use std::rc::{Rc, Weak};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use foldhash::fast::RandomState;
 use rand::RngExt;
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
-use tokio::sync::oneshot;
 use tokio::task::{AbortHandle, spawn_local};
 use tokio::time::Instant;
 
 use super::Inbox;
 use super::habits::in_random_case;
+use crate::clock::Clock;
 use crate::datagram::{BATCH, Outbox, PACKET};
-use crate::dns::Question;
 use crate::dns::message::Header;
-use crate::dns::query::write_upstream_query;
+use crate::dns::query::append_upstream_query;
 use crate::dns::response::MAX_UDP_PAYLOAD;
 use crate::dns::stored_answer::HEADER;
-use crate::upstream::ExchangeError;
+use crate::dns::{Moment, Question};
 use crate::upstream::matching::{Match, classify};
+use crate::upstream::{ExchangeError, Reply};
 
 /// After so many questions a socket takes no more.
 pub(super) const QUESTIONS_PER_SOCKET: u32 = 10_000;
@@ -42,7 +44,7 @@ pub(super) struct Port {
     posted: RefCell<Vec<u16>>,
     opened: Instant,
     pub(super) asked: Cell<u32>,
-    late: Rc<dyn Fn()>,
+    late: Rc<dyn Fn(Moment)>,
     reader: AbortHandle,
 }
 
@@ -50,12 +52,39 @@ pub(super) struct Waiting {
     question: Question,
     /// The name as it was sent, when that is not in lower case.
     spelled: Option<Box<[u8]>>,
-    /// `None` once the reply has been handed over. The ID stays taken until whoever asked lets go
-    /// of it, so that they never let go of somebody else's.
-    reply: Option<oneshot::Sender<Arrival>>,
+    state: State,
+}
+
+enum State {
+    /// Whoever asked is woken by this, once they have begun to wait.
+    Asked(Option<Waker>),
+    Arrived(Arrival),
+    /// The reply has been handed over. The ID stays taken until whoever asked lets go of it, so that
+    /// they never let go of somebody else's.
+    Over,
 }
 
 impl Waiting {
+    /// Hands over what has come.
+    fn arrived(&mut self, arrival: Arrival) {
+        if let State::Asked(waker) = &mut self.state {
+            let waker = waker.take();
+            self.state = State::Arrived(arrival);
+            waker.into_iter().for_each(Waker::wake);
+        }
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Arrival> {
+        match std::mem::replace(&mut self.state, State::Over) {
+            State::Arrived(arrival) => Poll::Ready(arrival),
+            State::Asked(_) => {
+                self.state = State::Asked(Some(context.waker().clone()));
+                Poll::Pending
+            }
+            State::Over => Poll::Pending,
+        }
+    }
+
     /// Whether the reply has the name as it was sent; some have no name at all, and no data.
     fn is_spelled_in(&self, reply: &[u8]) -> bool {
         let Some(spelled) = &self.spelled else { return true };
@@ -74,14 +103,26 @@ impl Waiting {
     }
 }
 
-/// The reply, `None` for one that was truncated or has
-/// the name in another case; or what the network said instead.
-pub(super) type Arrival = Result<Option<Vec<u8>>, io::ErrorKind>;
+/// The reply, `None` for one that was truncated or has the name in another case; or what the network
+/// said instead.
+pub(super) type Arrival = Result<Option<Reply>, io::ErrorKind>;
 
 /// Takes a question off its socket when nobody waits for the reply any more.
 pub(super) struct Registered<'p> {
     port: &'p Port,
     pub(super) id: u16,
+}
+
+impl Registered<'_> {
+    /// Waits until something arrives.
+    pub(super) async fn arrival(&self) -> Arrival {
+        let poll = |context: &mut Context<'_>| match self.port.waiting.borrow_mut().get_mut(&self.id) {
+            Some(asked) => asked.poll(context),
+            // It is there until this is dropped.
+            None => Poll::Ready(Ok(None)),
+        };
+        poll_fn(poll).await
+    }
 }
 
 impl Drop for Registered<'_> {
@@ -97,7 +138,12 @@ impl Drop for Port {
 }
 
 impl Port {
-    pub(super) async fn open(server: SocketAddr, inbox: &Inbox, late: Rc<dyn Fn()>) -> io::Result<Rc<Self>> {
+    pub(super) async fn open(
+        server: SocketAddr,
+        inbox: &Inbox,
+        clock: Clock,
+        late: Rc<dyn Fn(Moment)>,
+    ) -> io::Result<Rc<Self>> {
         let any: SocketAddr = match server {
             SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
             SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
@@ -112,7 +158,7 @@ impl Port {
             opened: Instant::now(),
             asked: Cell::new(0),
             late,
-            reader: spawn_local(read(socket, Weak::clone(port), Rc::clone(inbox))).abort_handle(),
+            reader: spawn_local(read(socket, Weak::clone(port), Rc::clone(inbox), clock)).abort_handle(),
         }))
     }
 
@@ -122,25 +168,15 @@ impl Port {
         question: &Question,
         random_case: bool,
         sent: impl FnOnce(),
-    ) -> Result<Option<Vec<u8>>, ExchangeError> {
-        let (reply, arrival) = oneshot::channel();
-        let mut packet = write_upstream_query(question, 0, MAX_UDP_PAYLOAD);
+    ) -> Result<Option<Reply>, ExchangeError> {
         let spelled = random_case.then(|| in_random_case(question.name()));
-        if let Some(spelled) = &spelled {
-            packet[HEADER..HEADER + spelled.len()].copy_from_slice(spelled);
-        }
-        let registered = self.register(question, spelled, reply);
-        packet[..2].copy_from_slice(&registered.id.to_be_bytes());
-        if self.post(&packet, registered.id) {
+        let registered = self.register(question, spelled.clone());
+        if self.post(question, registered.id, spelled.as_deref()) {
             // Behind all tasks that are ready, whose questions go along.
             spawn_local(send(Rc::clone(&self)));
         }
         sent();
-        match arrival.await {
-            Ok(Ok(reply)) => Ok(reply),
-            Ok(Err(kind)) => Err(ExchangeError::Network(kind.into())),
-            Err(_) => Err(ExchangeError::Closed),
-        }
+        registered.arrival().await.map_err(|kind| ExchangeError::Network(kind.into()))
     }
 
     pub(super) fn is_worn(&self, now: Instant) -> bool {
@@ -148,26 +184,24 @@ impl Port {
     }
 
     /// Enters a question under an ID that no other question on this socket has.
-    pub(super) fn register(
-        &self,
-        question: &Question,
-        spelled: Option<Box<[u8]>>,
-        reply: oneshot::Sender<Arrival>,
-    ) -> Registered<'_> {
+    pub(super) fn register(&self, question: &Question, spelled: Option<Box<[u8]>>) -> Registered<'_> {
         self.asked.set(self.asked.get() + 1);
         let mut waiting = self.waiting.borrow_mut();
         // A socket takes at most QUESTIONS_PER_SOCKET, so that a free ID is found at once.
         let id = std::iter::repeat_with(|| rand::rng().random()).find(|id| !waiting.contains_key(id)).unwrap_or(0);
-        waiting.insert(id, Waiting { question: question.clone(), spelled, reply: Some(reply) });
+        waiting.insert(id, Waiting { question: question.clone(), spelled, state: State::Asked(None) });
         Registered { port: self, id }
     }
 
-    /// Lays a packet out to be sent, and says whether it is the first.
-    fn post(&self, packet: &[u8], id: u16) -> bool {
+    /// Lays a query out to be sent, and says whether it is the first.
+    fn post(&self, question: &Question, id: u16, spelled: Option<&[u8]>) -> bool {
         self.posted.borrow_mut().push(id);
-        self.outbox.borrow_mut().push(None, packet.len(), |room| {
-            room.copy_from_slice(packet);
-            packet.len()
+        self.outbox.borrow_mut().push(None, |octets| {
+            let name_at = octets.len() + HEADER;
+            append_upstream_query(question, id, MAX_UDP_PAYLOAD, octets);
+            if let Some(spelled) = spelled {
+                octets[name_at..name_at + spelled.len()].copy_from_slice(spelled);
+            }
         })
     }
 
@@ -177,34 +211,30 @@ impl Port {
     }
 
     /// Gives a packet to the question it replies to, if there is one.
-    pub(super) fn deliver(&self, packet: &[u8]) {
+    pub(super) fn deliver(&self, packet: &[u8], arrived: Moment) {
         let Some(id) = packet.first_chunk().map(|id| u16::from_be_bytes(*id)) else { return };
         let mut waiting = self.waiting.borrow_mut();
         let Some(asked) = waiting.get_mut(&id) else {
             // Only the server is heard on a connected socket.
             if Header::read(packet).is_ok_and(Header::is_response) {
-                (self.late)();
+                (self.late)(arrived);
             }
             return;
         };
-        let arrival = match classify(packet, id, &asked.question) {
+        let reply = match classify(packet, id, &asked.question) {
             // What fills all the room may have been longer.
             Match::Reply if packet.len() < PACKET && asked.is_spelled_in(packet) => Some(asked.in_lower_case(packet)),
             Match::Reply | Match::Truncated => None,
             Match::Foreign => return,
         };
-        if let Some(reply) = asked.reply.take() {
-            let _ = reply.send(Ok(arrival));
-        }
+        asked.arrived(Ok(reply.map(|octets| Reply { octets, arrived })));
     }
 
     /// Nobody who waits gets a reply, but for those whose question has not been sent yet.
     fn fail_sent(&self, kind: io::ErrorKind) {
         let (mut waiting, posted) = (self.waiting.borrow_mut(), self.posted.borrow());
         let sent = waiting.iter_mut().filter(|(id, _)| !posted.contains(id));
-        for reply in sent.filter_map(|(_, asked)| asked.reply.take()) {
-            let _ = reply.send(Err(kind));
-        }
+        sent.for_each(|(_, asked)| asked.arrived(Err(kind)));
     }
 }
 
@@ -237,7 +267,7 @@ async fn send(port: Rc<Port>) {
 }
 
 /// Reads replies until the port is gone.
-async fn read(socket: Rc<UdpSocket>, port: Weak<Port>, inbox: Inbox) {
+async fn read(socket: Rc<UdpSocket>, port: Weak<Port>, inbox: Inbox, clock: Clock) {
     loop {
         // What the network says, too: that is no reply, but to be read like one.
         let ready = socket.ready(Interest::READABLE | Interest::ERROR).await;
@@ -251,8 +281,9 @@ async fn read(socket: Rc<UdpSocket>, port: Weak<Port>, inbox: Inbox) {
             // A batch that is not full has emptied the socket; what comes later is told anew.
             if received < BATCH { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
         });
+        let now = clock.now();
         for index in 0..received {
-            port.deliver(batch.packet(index).0);
+            port.deliver(batch.packet(index).0, now);
         }
         match ready.map(drop).and(read) {
             Err(error) if error.kind() != io::ErrorKind::WouldBlock => port.fail_sent(error.kind()),

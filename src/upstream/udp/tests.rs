@@ -1,7 +1,6 @@
 use std::future::Future;
 
 use tokio::net::UdpSocket;
-use tokio::sync::oneshot;
 
 use super::port::QUESTIONS_PER_SOCKET;
 use super::*;
@@ -25,7 +24,7 @@ fn inbox() -> Inbox {
 
 async fn server() -> (UdpSocket, Ports) {
     let server = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-    let ports = Ports::new(server.local_addr().unwrap(), UdpHabits::default(), inbox(), || ());
+    let ports = Ports::new(server.local_addr().unwrap(), UdpHabits::default(), inbox(), Clock::start(), |_| ());
     (server, ports)
 }
 
@@ -60,7 +59,7 @@ fn foreign_packets_are_dropped_and_waiting_goes_on() {
             right
         };
         let (reply, right) = tokio::join!(ports.ask(&asked, || ()), answering);
-        assert_eq!(reply.unwrap().unwrap(), right);
+        assert_eq!(reply.unwrap().unwrap().octets, right);
     });
 }
 
@@ -69,13 +68,12 @@ fn an_id_stays_taken_until_whoever_asked_lets_go() {
     local(async {
         let (_server, ports) = server().await;
         let port = ports.choose().await.unwrap();
-        let (reply, mut arrival) = oneshot::channel();
-        let registered = port.register(&question(b'a'), None, reply);
+        let registered = port.register(&question(b'a'), None);
         let packet = reply_to(&write_upstream_query(&question(b'a'), registered.id, MAX_UDP_PAYLOAD));
-        port.deliver(&packet);
-        assert!(arrival.try_recv().is_ok());
+        port.deliver(&packet, Moment::ORIGIN);
+        assert!(registered.arrival().await.unwrap().is_some());
         assert!(port.waiting.borrow().contains_key(&registered.id));
-        port.deliver(&packet);
+        port.deliver(&packet, Moment::ORIGIN);
         drop(registered);
         assert!(port.waiting.borrow().is_empty());
     });
@@ -87,7 +85,9 @@ fn a_reply_that_comes_too_late_is_still_a_sign_of_life() {
         let server = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let (late, mut told) = tokio::sync::mpsc::unbounded_channel();
         let ports =
-            Ports::new(server.local_addr().unwrap(), UdpHabits::default(), inbox(), move || late.send(()).unwrap());
+            Ports::new(server.local_addr().unwrap(), UdpHabits::default(), inbox(), Clock::start(), move |_| {
+                late.send(()).unwrap()
+            });
         let asked = question(b'a');
         let giving_up = async {
             tokio::select! {
@@ -160,7 +160,7 @@ fn each_question_has_a_port_of_its_own_where_that_is_wanted() {
     local(async {
         let server = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let habits = UdpHabits { port_per_query: true, ..UdpHabits::default() };
-        let ports = Ports::new(server.local_addr().unwrap(), habits, inbox(), || ());
+        let ports = Ports::new(server.local_addr().unwrap(), habits, inbox(), Clock::start(), |_| ());
         let asked = question(b'a');
         let mut sources = std::collections::HashSet::new();
         for _ in 0..50 {
@@ -192,7 +192,7 @@ fn a_name_in_random_case_has_to_come_back_as_it_was_sent() {
     local(async {
         let server = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let habits = UdpHabits { random_case: true, ..UdpHabits::default() };
-        let ports = Ports::new(server.local_addr().unwrap(), habits, inbox(), || ());
+        let ports = Ports::new(server.local_addr().unwrap(), habits, inbox(), Clock::start(), |_| ());
         let name = b"\x1eabcdefghijklmnopqrstuvwxyzabcd\x00";
         let asked = Question::new(name, RecordType::A, false, false).unwrap();
         let mut spellings = std::collections::HashSet::new();
@@ -211,7 +211,7 @@ fn a_name_in_random_case_has_to_come_back_as_it_was_sent() {
             let reply = reply.unwrap();
             assert_eq!(reply.is_some(), keeps, "another case is to be asked for again over TCP");
             if let Some(reply) = reply {
-                assert_eq!(&reply[12..12 + name.len()], name, "names that point here are in lower case");
+                assert_eq!(&reply.octets[12..12 + name.len()], name, "names that point here are in lower case");
             }
             spellings.insert(spelled);
         }
