@@ -1,5 +1,5 @@
-//! The connections of one worker to one server: never more than [`MOST`], and a question that one
-//! of them loses is asked again on another.
+//! The connections of one worker to one server: [`MOST`] that take questions, and a question that
+//! one of them loses is asked again on another.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -15,8 +15,11 @@ use crate::dns::Question;
 use crate::dns::stream_query::Carrier;
 use crate::upstream::ExchangeError;
 
-/// Connections at once (RFC 7766, section 6.2.2, asks for as few as will do).
+/// Connections at once that take questions (RFC 7766, section 6.2.2, asks for as few as will do).
 const MOST: usize = 4;
+/// Connections at once with those that only finish what they have. A server that answers slowly, and
+/// few questions on each, would else have all others wait.
+const MOST_WITH_WORN: usize = 2 * MOST;
 /// Questions on a connection before another is opened. All that may wait in a worker are a few
 /// thousand, so that IDs never run short.
 const COMFORT: usize = 32;
@@ -67,9 +70,9 @@ impl Pool {
         {
             return Err(Failure::Tls(Rc::clone(cause)).into());
         }
+        let before = self.replies.get();
         let mut losses = 0;
         loop {
-            let before = self.replies.get();
             match self.place().await.ask(question, &sent).await {
                 Ok(reply) => {
                     self.replies.set(self.replies.get() + 1);
@@ -134,7 +137,8 @@ impl Pool {
         if let Some(connection) = usable().find(|connection| connection.load() < COMFORT && !connection.is_quiet()) {
             return Some(connection.place());
         }
-        if connections.len() >= MOST {
+        let taking = connections.iter().filter(|connection| !connection.is_worn()).count();
+        if taking >= MOST || connections.len() >= MOST_WITH_WORN {
             if let Some(connection) = usable().min_by_key(|connection| (connection.is_quiet(), connection.load())) {
                 return Some(connection.place());
             }

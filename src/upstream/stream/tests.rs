@@ -329,3 +329,57 @@ fn where_nothing_comes_of_opening_whoever_asks_later_opens_anew() {
         }
     });
 }
+
+async fn answer_one(stream: &mut DuplexStream) {
+    let query = query(stream).await.unwrap();
+    send(stream, &reply_to(&query)).await;
+}
+
+/// Answers one of two questions and hangs up.
+async fn answer_half(mut stream: DuplexStream) {
+    answer_one(&mut stream).await;
+    query(&mut stream).await.unwrap();
+}
+
+#[test]
+fn a_server_that_has_answered_others_since_is_asked_more_than_three_times() {
+    local(async {
+        let (pool, mut accepted) = pool();
+        let serving = async {
+            answer_half(accepted.recv().await.unwrap()).await;
+            for _ in 0..2 {
+                query(&mut accepted.recv().await.unwrap()).await.unwrap();
+            }
+            answer_one(&mut accepted.recv().await.unwrap()).await;
+        };
+        let asking = async { assert!(ask_many(&pool, 0..2).await.iter().all(Result::is_ok)) };
+        tokio::join!(asking, serving);
+    });
+}
+
+#[test]
+fn slow_questions_where_each_needs_a_connection_keep_no_other_waiting() {
+    local(async {
+        let (pool, mut accepted) = pool();
+        let serving = async {
+            answer_half(accepted.recv().await.unwrap()).await;
+            answer_one(&mut accepted.recv().await.unwrap()).await;
+            let mut slow = Vec::new();
+            for _ in 0..4 {
+                slow.push(accepted.recv().await.unwrap());
+            }
+            answer_one(&mut accepted.recv().await.unwrap()).await;
+            slow
+        };
+        let asking = async {
+            assert!(ask_many(&pool, 0..2).await.iter().all(Result::is_ok));
+            let quick = timeout(Duration::from_millis(100), ask_many(&pool, 6..7));
+            tokio::select! {
+                biased;
+                _ = ask_many(&pool, 2..6) => panic!("nothing comes for them"),
+                replies = quick => assert!(replies.expect("it does not wait for them")[0].is_ok()),
+            }
+        };
+        tokio::join!(asking, serving);
+    });
+}
