@@ -3,6 +3,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -13,6 +14,7 @@ use super::connection::{Connection, Place, STALL};
 use super::link::Opening;
 use crate::dns::Question;
 use crate::dns::stream_query::Carrier;
+use crate::metrics::WorkerSeries;
 use crate::upstream::ExchangeError;
 
 /// Connections at once that take questions (RFC 7766, section 6.2.2, asks for as few as will do).
@@ -37,6 +39,7 @@ const DISTRUST: Duration = Duration::from_secs(1);
 pub(crate) struct Pool {
     connect: Box<dyn Fn() -> Opening>,
     carrier: Carrier,
+    series: Arc<WorkerSeries>,
     connections: RefCell<Vec<Rc<Connection>>>,
     /// Replies so far.
     replies: Cell<u64>,
@@ -50,10 +53,12 @@ pub(crate) struct Pool {
 }
 
 impl Pool {
-    pub(crate) fn new(connect: impl Fn() -> Opening + 'static, carrier: Carrier) -> Self {
+    /// `series` are told of questions that have to wait for a connection.
+    pub(crate) fn new(connect: impl Fn() -> Opening + 'static, carrier: Carrier, series: Arc<WorkerSeries>) -> Self {
         Self {
             connect: Box::new(connect),
             carrier,
+            series,
             connections: RefCell::default(),
             replies: Cell::default(),
             lost: Cell::default(),
@@ -116,6 +121,7 @@ impl Pool {
         if let Some(place) = self.try_place() {
             return place;
         }
+        self.series.upstream_connections_full();
         loop {
             // Whether one has ended or one is silent by now.
             let _ = timeout(STALL, self.ended.notified()).await;
