@@ -59,7 +59,8 @@ fn a_server_that_ends_connections_in_between_loses_no_question() {
     let certified = authority.certify(&["dns.b.example"]);
     for (lifetime, ending) in [(1, Ending::Goodbye), (25, Ending::Goodbye), (1, Ending::Gone), (25, Ending::Gone)] {
         let server = DohServer::start(&certified, lifetime, ending);
-        super::streams::ask_at_once(&zerohop(format!("https://{}#dns.b.example", server.address), &authority, ""));
+        let zerohop = zerohop(format!("https://{}#dns.b.example", server.address), &authority, "");
+        super::streams::ask_at_once_by(&zerohop, lifetime);
         assert!(server.ends() > 0, "{ending:?} after {lifetime}");
     }
 }
