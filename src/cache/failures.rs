@@ -75,7 +75,7 @@ impl Failures {
 
     /// Failures in the table, those that do not count any more among them.
     pub fn len(&self) -> usize {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner).failures.len()
+        self.lock().failures.len()
     }
 
     pub fn is_empty(&self) -> bool {

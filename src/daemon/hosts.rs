@@ -3,12 +3,14 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::AbortHandle;
 
 use crate::clock::Clock;
 use crate::config::{Config, UpstreamServer};
+use crate::metrics::Registry;
 use crate::upstream::{Exchange, Host, resolve};
 
 /// Where hosts are; those that nobody knows yet are missing.
@@ -18,6 +20,7 @@ pub(super) type Addresses = HashMap<Host, Vec<IpAddr>>;
 pub(super) struct Hosts {
     exchange: Rc<dyn Exchange>,
     clock: Clock,
+    registry: Arc<Registry>,
     tasks: HashMap<Host, AbortHandle>,
     addresses: Addresses,
     tell: UnboundedSender<(Host, Vec<IpAddr>)>,
@@ -25,9 +28,9 @@ pub(super) struct Hosts {
 }
 
 impl Hosts {
-    pub(super) fn new(exchange: Rc<dyn Exchange>, clock: Clock) -> Self {
+    pub(super) fn new(exchange: Rc<dyn Exchange>, clock: Clock, registry: Arc<Registry>) -> Self {
         let (tell, told) = unbounded_channel();
-        Self { exchange, clock, tasks: HashMap::new(), addresses: Addresses::new(), tell, told }
+        Self { exchange, clock, registry, tasks: HashMap::new(), addresses: Addresses::new(), tell, told }
     }
 
     /// Looks after the hosts of this configuration from now on, and after no others.
@@ -44,6 +47,7 @@ impl Hosts {
         self.addresses.retain(|host, _| wanted.iter().any(|other| other.name == host.name));
         for host in wanted {
             let (exchange, clock, tell) = (Rc::clone(&self.exchange), self.clock, self.tell.clone());
+            let registry = Arc::clone(&self.registry);
             let last = self.addresses.iter().find(|(other, _)| other.name == host.name).map(|(_, last)| last.clone());
             self.tasks.entry(host.clone()).or_insert_with(|| {
                 let task = async move {
@@ -51,7 +55,8 @@ impl Hosts {
                         // Nobody listens any more when the daemon ends.
                         let _ = tell.send((host.clone(), addresses));
                     };
-                    resolve(&*exchange, clock, &host, last.unwrap_or_default(), found).await;
+                    let unused = |addresses| registry.control.addresses_unused.increment(addresses);
+                    resolve(&*exchange, clock, &host, last.unwrap_or_default(), found, unused).await;
                 };
                 tokio::task::spawn_local(task).abort_handle()
             });

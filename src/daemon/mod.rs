@@ -180,7 +180,7 @@ impl Daemon {
         let (live, loops) = (Arc::clone(&self.tables), Arc::clone(&self.admin.shared.loops));
         let routes = move |look: &mut dyn FnMut(upstream::Route<'_>)| live.load().routes().for_each(look);
         tokio::task::spawn_local(upstream::watch_loops(Rc::clone(&exchange) as Rc<_>, self.admin.clock, loops, routes));
-        let mut hosts = Hosts::new(Rc::clone(&exchange) as Rc<_>, self.admin.clock);
+        let mut hosts = Hosts::new(Rc::clone(&exchange) as Rc<_>, self.admin.clock, Arc::clone(&self.registry));
         hosts.follow(&self.config);
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;

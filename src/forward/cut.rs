@@ -13,7 +13,7 @@ use crate::dns::name::suffixes;
 use crate::dns::{Moment, Question, Rcode, RecordType};
 use crate::metrics::Source;
 
-use super::in_flight::Joined;
+use super::in_flight::{Joined, Turn};
 use super::{Forwarded, Forwarder, Plan};
 
 impl Forwarder {
@@ -29,7 +29,7 @@ impl Forwarder {
         let key = Lookup::new(plan.identity, &question.denial(question.name())).to_key();
         // Found there until the cache has it; of whoever else was as fast, the denial is as good.
         let now = self.clock.now();
-        if let Joined::First(lead) = self.shared.in_flight.join(&key, now) {
+        if let Joined::Open(Turn::First(lead)) = self.shared.in_flight.join(&key, now) {
             let record = lead.finish(forwarded);
             // Nobody is given this one when it has run out.
             let cached = Cached::new(Arc::clone(answer), now, cached.expires.since(now), Duration::ZERO);

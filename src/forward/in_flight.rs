@@ -37,13 +37,18 @@ enum State {
 
 /// How a question stands to those in flight.
 pub(super) enum Joined {
+    /// It has just been answered.
+    Known(Forwarded),
+    Open(Turn),
+}
+
+/// Whose turn it is to ask a question that has no answer yet.
+pub(super) enum Turn {
     /// Nobody asks it: the caller does.
     First(Lead),
     /// Somebody asks it already and will share the result. The sender goes without one if that
     /// task dies.
     Behind(oneshot::Receiver<Forwarded>),
-    /// It has just been answered.
-    Known(Forwarded),
 }
 
 /// The right to ask, and the duty to tell. Dropped without [`Lead::finish`], those behind are let
@@ -66,7 +71,7 @@ impl InFlight {
             Some(State::Asked(behind)) => {
                 let (sender, receiver) = oneshot::channel();
                 behind.push(sender);
-                return Joined::Behind(receiver);
+                return Joined::Open(Turn::Behind(receiver));
             }
             Some(State::Answered(forwarded)) if forwarded.expires.is_none_or(|expires| now < expires) => {
                 return Joined::Known(forwarded.clone());
@@ -74,7 +79,7 @@ impl InFlight {
             // Nobody, or an answer that ran out before it reached the cache.
             _ => {}
         }
-        Joined::First(self.begin(&mut shard, key))
+        Joined::Open(Turn::First(self.begin(&mut shard, key)))
     }
 
     /// The right to ask, unless somebody asks or has just been answered.
@@ -163,22 +168,22 @@ mod tests {
     fn an_answer_that_runs_out_on_its_way_to_the_cache_is_asked_for_again() {
         let in_flight = Arc::new(InFlight::default());
         let key: Key = b"k"[..].into();
-        let Joined::First(lead) = in_flight.join(&key, NOW) else { panic!("nobody was first") };
+        let Joined::Open(Turn::First(lead)) = in_flight.join(&key, NOW) else { panic!("nobody was first") };
         let record = lead.finish(&forwarded());
-        let Joined::First(_second) = in_flight.join(&key, NOW + Duration::from_secs(1)) else {
+        let Joined::Open(Turn::First(_second)) = in_flight.join(&key, NOW + Duration::from_secs(1)) else {
             panic!("an answer was given past its end")
         };
         drop(record);
-        assert!(matches!(in_flight.join(&key, NOW), Joined::Behind(_)), "the second asking is still on");
+        assert!(matches!(in_flight.join(&key, NOW), Joined::Open(Turn::Behind(_))), "the second asking is still on");
     }
 
     #[test]
     fn the_first_asks_those_behind_are_told_and_the_record_stays_until_dropped() {
         let in_flight = Arc::new(InFlight::default());
         let key: Key = b"k"[..].into();
-        let Joined::First(lead) = in_flight.join(&key, NOW) else { panic!("nobody was first") };
-        let Joined::Behind(mut result) = in_flight.join(&key, NOW) else { panic!("asked twice") };
-        assert!(matches!(in_flight.join(&b"other"[..].into(), NOW), Joined::First(_)));
+        let Joined::Open(Turn::First(lead)) = in_flight.join(&key, NOW) else { panic!("nobody was first") };
+        let Joined::Open(Turn::Behind(mut result)) = in_flight.join(&key, NOW) else { panic!("asked twice") };
+        assert!(matches!(in_flight.join(&b"other"[..].into(), NOW), Joined::Open(Turn::First(_))));
         assert!(in_flight.lead(&key, NOW).is_none());
         let record = lead.finish(&forwarded());
         assert!(result.try_recv().is_ok());
@@ -186,15 +191,15 @@ mod tests {
         assert!(in_flight.lead(&key, NOW).is_none());
         drop(record);
         assert!(in_flight.lead(&key, NOW).is_some());
-        assert!(matches!(in_flight.join(&key, NOW), Joined::First(_)));
+        assert!(matches!(in_flight.join(&key, NOW), Joined::Open(Turn::First(_))));
     }
 
     #[test]
     fn those_behind_a_task_that_died_are_let_go() {
         let in_flight = Arc::new(InFlight::default());
         let key: Key = b"k"[..].into();
-        let Joined::First(lead) = in_flight.join(&key, NOW) else { panic!("nobody was first") };
-        let Joined::Behind(mut result) = in_flight.join(&key, NOW) else { panic!("asked twice") };
+        let Joined::Open(Turn::First(lead)) = in_flight.join(&key, NOW) else { panic!("nobody was first") };
+        let Joined::Open(Turn::Behind(mut result)) = in_flight.join(&key, NOW) else { panic!("asked twice") };
         drop(lead);
         assert_eq!(result.try_recv().unwrap_err(), oneshot::error::TryRecvError::Closed);
         assert!(in_flight.is_empty());

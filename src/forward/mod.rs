@@ -25,7 +25,7 @@ use crate::upstream::{Exchange, Group, LastUse, Loops};
 
 use decision::{Failed, Outcome, Tally};
 pub use in_flight::InFlight;
-use in_flight::{Joined, Lead};
+use in_flight::{Joined, Lead, Turn};
 
 /// The time for one question in all: under the five seconds after which glibc gives up.
 pub const BUDGET: Duration = Duration::from_millis(4500);
@@ -144,29 +144,28 @@ impl Forwarder {
     /// [`Self::recall`] has seen of this question, if it was asked.
     pub async fn answer(self: &Rc<Self>, plan: &Arc<Plan>, question: &Question, seen: &Seen, now: Moment) -> Forwarded {
         let key = Lookup::new(plan.identity, question).to_key();
-        let joined = self.shared.in_flight.join(&key, now);
-        let cached = match &joined {
-            // On its way to the cache, and as good as found there.
-            Joined::Known(known) if known.source == Source::Forward => {
-                return Forwarded { source: Source::Cache, ..known.clone() };
+        let turn = match self.shared.in_flight.join(&key, now) {
+            Joined::Open(turn) => turn,
+            Joined::Known(known) => {
+                // On its way to the cache, and as good as found there.
+                let source = if known.source == Source::Forward { Source::Cache } else { known.source };
+                return Forwarded { source, ..known };
             }
-            Joined::Known(known) => return known.clone(),
-            Joined::First(_) | Joined::Behind(_) => self.shared.store.get_changed(&key, seen),
         };
+        let cached = self.shared.store.get_changed(&key, seen);
         // It may have come since whoever calls looked.
         if let Some(known) = self.known(plan, question, &key, cached.as_ref(), now) {
-            if let Joined::First(lead) = joined {
+            if let Turn::First(lead) = turn {
                 drop(lead.finish(&known));
             }
             return known;
         }
         let stale = cached.filter(|cached| plan.gives_stale(cached, now));
         let patience = self.patience(plan, &key, stale.is_some(), now);
-        let forwarded = match joined {
-            Joined::Known(known) => known,
-            Joined::Behind(result) => heard(timeout(patience, result).await),
-            Joined::First(lead) if stale.is_none() => self.lead(plan, question, key, lead, now).await,
-            Joined::First(lead) => match self.lead_in_background(plan, question, key, lead) {
+        let forwarded = match turn {
+            Turn::Behind(result) => heard(timeout(patience, result).await),
+            Turn::First(lead) if stale.is_none() => self.lead(plan, question, key, lead, now).await,
+            Turn::First(lead) => match self.lead_in_background(plan, question, key, lead) {
                 Some(asking) => heard(timeout(patience, asking).await),
                 None => decision::leader_lost(),
             },

@@ -51,7 +51,7 @@ pub enum Handled {
     /// A reply of this length has been written.
     Replied(usize),
     /// The reply comes later, from [`Deferred::resolve`].
-    Deferred(Deferred),
+    Deferred(Box<Deferred>),
     /// There is nothing to answer.
     Dropped,
 }
@@ -135,16 +135,8 @@ impl Handler {
                 Some(place) => {
                     let (query, received) = (query.detached(), now);
                     let (tables, forwarder) = (Arc::clone(tables), Rc::clone(&self.forwarder));
-                    return Handled::Deferred(Deferred {
-                        query,
-                        place,
-                        client,
-                        received,
-                        tables,
-                        zone,
-                        seen,
-                        forwarder,
-                    });
+                    let deferred = Deferred { query, place, client, received, tables, zone, seen, forwarder };
+                    return Handled::Deferred(Box::new(deferred));
                 }
                 None => stale(&self.forwarder, tables, zone, question, now).unwrap_or_else(|| {
                     self.writer.series.overflowed();

@@ -259,7 +259,7 @@ impl Connection {
         output
     }
 
-    fn reply_later(&self, deferred: Deferred) {
+    fn reply_later(&self, deferred: Box<Deferred>) {
         let (replies, context) = (self.replies.clone(), Rc::clone(&self.context));
         self.context.spawn(async move {
             let outcome = deferred.resolve().await;

@@ -104,7 +104,7 @@ async fn answer(received: usize, way: &Rc<Way>, batch: &mut Batch, welcome: bool
     context.series.not_sent(given_up);
 }
 
-fn reply_later(way: &Rc<Way>, path: ReturnPath, deferred: Deferred, context: &Rc<Context>) {
+fn reply_later(way: &Rc<Way>, path: ReturnPath, deferred: Box<Deferred>, context: &Rc<Context>) {
     let (way, context) = (Rc::clone(way), Rc::clone(context));
     let busy = context.busy.clone();
     // Every miss is one of these, some kilobytes large, and being spawned is to be moved four times.

@@ -18,6 +18,8 @@ pub struct Control {
     /// Answers that were asked for anew before they ran out.
     pub cache_prefetches: Counter,
     pub background_overflows: Counter,
+    /// Addresses of hosts that were not used: the host has too many.
+    pub addresses_unused: Counter,
     pub in_flight: Gauge,
     pub tcp_open: Gauge,
     pub reloads_good: Counter,
@@ -45,6 +47,10 @@ impl Control {
                 "zerohop_background_overflows_total",
                 "Questions not asked upstream with no client waiting: too many were."
             );
+            describe_counter!(
+                "zerohop_upstream_addresses_unused_total",
+                "Addresses that an upstream's host was said to have beyond those that are used."
+            );
             describe_gauge!("zerohop_questions_in_flight", "Questions being asked upstream.");
             describe_gauge!("zerohop_tcp_connections_open", "TCP connections of clients.");
             describe_counter!("zerohop_reloads_total", "Reloads of the configuration, by result.");
@@ -63,6 +69,7 @@ impl Control {
                 failures_dropped: counter!("zerohop_failures_dropped_total"),
                 cache_prefetches: counter!("zerohop_cache_prefetches_total"),
                 background_overflows: counter!("zerohop_background_overflows_total"),
+                addresses_unused: counter!("zerohop_upstream_addresses_unused_total"),
                 in_flight: gauge!("zerohop_questions_in_flight"),
                 tcp_open: gauge!("zerohop_tcp_connections_open"),
                 reloads_good: counter!("zerohop_reloads_total", "result" => "success"),

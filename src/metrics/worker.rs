@@ -132,7 +132,7 @@ impl WorkerSeries {
         self.unanswered_at_stop.add(questions);
     }
 
-    /// A question over a stream found all connections to upstreams taken.
+    /// A question over a stream found all connections to upstreams taken, or all to its server.
     pub fn upstream_connections_full(&self) {
         self.upstream_connections_full.add(1);
     }
@@ -215,9 +215,11 @@ pub(super) fn write(out: &mut String, workers: &[&WorkerSeries]) -> std::fmt::Re
         ("zerohop_stop_unanswered_total", "Questions given up at a stop: `drain` was over.", |w| {
             w.unanswered_at_stop.value()
         }),
-        ("zerohop_upstream_connections_full_total", "Questions that found all connections to upstreams taken.", |w| {
-            w.upstream_connections_full.value()
-        }),
+        (
+            "zerohop_upstream_connections_full_total",
+            "Questions that found all connections to upstreams, or to theirs, taken.",
+            |w| w.upstream_connections_full.value(),
+        ),
         ("zerohop_panics_total", "Panics caught while a question was worked on.", |w| w.panics.value()),
         ("zerohop_worker_restarts_total", "Worker threads that ended and were started again.", |w| w.restarts.value()),
     ];

@@ -40,17 +40,20 @@ struct Known {
     addresses: Vec<IpAddr>,
     /// Those of either family, as they were last answered.
     families: [Vec<IpAddr>; 2],
+    /// How many more there are.
+    unused: usize,
     failing: bool,
 }
 
 /// Asks for a host's addresses for ever. `last` are those that it had when others were asked, if it
-/// had any; `found` is told whenever they have changed.
+/// had any; `found` is told whenever they have changed, and `unused` how many there are too many.
 pub async fn resolve(
     exchange: &dyn Exchange,
     clock: Clock,
     host: &Host,
     last: Vec<IpAddr>,
     found: impl Fn(Vec<IpAddr>),
+    unused: impl Fn(u64),
 ) {
     let server = |&address: &SocketAddr| {
         let series = ServerSeries::new("bootstrap".to_owned(), String::new());
@@ -67,6 +70,9 @@ pub async fn resolve(
         let (v4, v6) = tokio::join!(ask(RecordType::A), ask(RecordType::AAAA));
         if known.take_in(host, [&v4, &v6]) {
             found(known.addresses.clone());
+        }
+        if known.unused > 0 {
+            unused(known.unused as u64);
         }
         let ttls = [&v4, &v6].into_iter().flatten().filter(|(addresses, _)| !addresses.is_empty()).map(|(_, ttl)| *ttl);
         let is_whole = v4.is_some() && v6.is_some();
@@ -93,6 +99,7 @@ impl Known {
         let mut all: Vec<IpAddr> = families.iter().flatten().copied().filter(is_usable).collect();
         all.sort_unstable();
         all.dedup();
+        self.unused = all.len().saturating_sub(MOST_ADDRESSES);
         all.truncate(MOST_ADDRESSES);
         let failing = all.is_empty() || answered.iter().all(|answer| answer.is_none());
         if failing != self.failing {
@@ -143,4 +150,21 @@ async fn ask(
         }
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_many_addresses_the_first_are_used_and_the_others_counted() {
+        let name = Name::from_text("dns.b.example.", &Name::root()).unwrap();
+        let host = Host { name, bootstrap: Vec::new() };
+        let mut known = Known::default();
+        let v4 = (1..=20).map(|last| IpAddr::from([192, 0, 2, last])).collect();
+        assert!(known.take_in(&host, [&Some((v4, 60)), &None]));
+        assert_eq!((known.addresses.len(), known.unused), (MOST_ADDRESSES, 4));
+        assert!(known.take_in(&host, [&Some((vec![[192, 0, 2, 1].into()], 60)), &None]));
+        assert_eq!(known.unused, 0);
+    }
 }

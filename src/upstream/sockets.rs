@@ -67,12 +67,14 @@ impl Sockets {
             self.series.upstream_connections_full();
             pools.values().for_each(|pool| pool.close_idle());
         }
-        let permits = || Arc::clone(&self.permits);
+        let (permits, series) = (|| Arc::clone(&self.permits), || Arc::clone(&self.series));
         let new = || match &server.transport {
-            Transport::Udp | Transport::Tcp => Pool::new(stream::tcp(server.address, permits()), Carrier::Tcp),
+            Transport::Udp | Transport::Tcp => {
+                Pool::new(stream::tcp(server.address, permits()), Carrier::Tcp, series())
+            }
             Transport::Tls(tls) => {
                 let connect = stream::encrypted(server.address, tls, permits());
-                Pool::new(connect, stream::carrier(tls))
+                Pool::new(connect, stream::carrier(tls), series())
             }
         };
         Rc::clone(pools.entry(Destination::of(server)).or_insert_with(|| Rc::new(new())))

@@ -9,6 +9,7 @@ use std::thread;
 use h2::server::{Builder, SendResponse};
 use hyper::body::Bytes;
 use hyper::http::{Response, header};
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::LocalSet;
 use tokio_rustls::TlsAcceptor;
@@ -63,8 +64,20 @@ impl DohServer {
     }
 }
 
-/// Answers until the client is gone, or its time has come.
+/// Answers until the client is gone, or its time has come, and then lets the client end it first:
+/// closed with questions unread, the kernel would take back what was answered.
 async fn serve(stream: TcpStream, acceptor: TlsAcceptor, lifetime: usize, ending: Ending, ends: &AtomicUsize) {
+    // Behind a handshake a reply would wait for its acknowledgement.
+    stream.set_nodelay(true).unwrap();
+    let stream = stream.into_std().unwrap();
+    let mut end = TcpStream::from_std(stream.try_clone().unwrap()).unwrap();
+    answer_all(TcpStream::from_std(stream).unwrap(), acceptor, lifetime, ending, ends).await;
+    // The client may be gone already.
+    let _ = end.shutdown().await;
+    let _ = tokio::io::copy(&mut end, &mut tokio::io::sink()).await;
+}
+
+async fn answer_all(stream: TcpStream, acceptor: TlsAcceptor, lifetime: usize, ending: Ending, ends: &AtomicUsize) {
     let Ok(stream) = acceptor.accept(stream).await else { return };
     let Ok(mut connection) = Builder::new().handshake::<_, Bytes>(stream).await else { return };
     let mut count = 0;

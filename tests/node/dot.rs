@@ -177,7 +177,8 @@ fn a_server_that_hangs_up_in_between_loses_no_question_over_tls_either() {
     let certified = authority.certify(&["dns.b.example"]);
     for lifetime in [1, 25] {
         let server = TlsServer::start(&certified, None, lifetime);
-        super::streams::ask_at_once(&zerohop(format!("tls://{}#dns.b.example", server.address), &authority, ""));
+        let zerohop = zerohop(format!("tls://{}#dns.b.example", server.address), &authority, "");
+        super::streams::ask_at_once_by(&zerohop, lifetime);
         assert!(server.calls().len() > 8, "it did hang up");
     }
 }

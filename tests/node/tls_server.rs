@@ -105,6 +105,8 @@ pub(crate) fn config(certified: &Certified, clients: Option<&Authority>) -> Serv
 
 /// Answers until the client is gone, or does not trust us.
 fn serve(stream: TcpStream, config: Arc<ServerConfig>, seen: &Mutex<Seen>, lifetime: usize) {
+    // Behind a handshake a reply would wait for its acknowledgement.
+    stream.set_nodelay(true).unwrap();
     let mut stream = StreamOwned::new(ServerConnection::new(config).unwrap(), stream);
     for count in 0..lifetime {
         let Some(query) = read_noted_query(&mut stream) else { return };

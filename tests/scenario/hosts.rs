@@ -34,7 +34,7 @@ impl Watched {
                 let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
                 heard.borrow_mut().push(addresses.join(" "));
             };
-            resolve(&*exchange, Clock::start(), &Host { name, bootstrap }, Vec::new(), found).await;
+            resolve(&*exchange, Clock::start(), &Host { name, bootstrap }, Vec::new(), found, |_| ()).await;
         });
         Self { world, told }
     }

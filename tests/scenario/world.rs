@@ -335,7 +335,7 @@ impl World {
     }
 
     /// Leaves a question that needs an upstream where it is.
-    pub(crate) fn defer(&self, packet: &[u8]) -> Deferred {
+    pub(crate) fn defer(&self, packet: &[u8]) -> Box<Deferred> {
         let mut reply = vec![0; 512];
         let handled = self.workers[0].borrow_mut().handle(packet, client(Protocol::Udp), self.clock.now(), &mut reply);
         let Handled::Deferred(deferred) = handled else { panic!("answered at once") };

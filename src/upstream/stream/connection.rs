@@ -187,7 +187,8 @@ impl Connection {
         self.dismissed.notify_one();
     }
 
-    fn is_worn(&self) -> bool {
+    /// Whether it is to be given no more questions for good, and ends once it has answered those it has.
+    pub(super) fn is_worn(&self) -> bool {
         self.asked.get() >= self.quota || Instant::now() >= self.retires.get() || self.idle_limit.get().is_zero()
     }
 

@@ -1,8 +1,9 @@
-//! The connections of one worker to one server: never more than [`MOST`], and a question that one
-//! of them loses is asked again on another.
+//! The connections of one worker to one server: [`MOST`] that take questions, and a question that
+//! one of them loses is asked again on another.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -13,10 +14,14 @@ use super::connection::{Connection, Place, STALL};
 use super::link::Opening;
 use crate::dns::Question;
 use crate::dns::stream_query::Carrier;
+use crate::metrics::WorkerSeries;
 use crate::upstream::ExchangeError;
 
-/// Connections at once (RFC 7766, section 6.2.2, asks for as few as will do).
+/// Connections at once that take questions (RFC 7766, section 6.2.2, asks for as few as will do).
 const MOST: usize = 4;
+/// Connections at once with those that only finish what they have. A server that answers slowly, and
+/// few questions on each, would else have all others wait.
+const MOST_WITH_WORN: usize = 2 * MOST;
 /// Questions on a connection before another is opened. All that may wait in a worker are a few
 /// thousand, so that IDs never run short.
 const COMFORT: usize = 32;
@@ -34,6 +39,7 @@ const DISTRUST: Duration = Duration::from_secs(1);
 pub(crate) struct Pool {
     connect: Box<dyn Fn() -> Opening>,
     carrier: Carrier,
+    series: Arc<WorkerSeries>,
     connections: RefCell<Vec<Rc<Connection>>>,
     /// Replies so far.
     replies: Cell<u64>,
@@ -47,10 +53,12 @@ pub(crate) struct Pool {
 }
 
 impl Pool {
-    pub(crate) fn new(connect: impl Fn() -> Opening + 'static, carrier: Carrier) -> Self {
+    /// `series` are told of questions that have to wait for a connection.
+    pub(crate) fn new(connect: impl Fn() -> Opening + 'static, carrier: Carrier, series: Arc<WorkerSeries>) -> Self {
         Self {
             connect: Box::new(connect),
             carrier,
+            series,
             connections: RefCell::default(),
             replies: Cell::default(),
             lost: Cell::default(),
@@ -67,9 +75,9 @@ impl Pool {
         {
             return Err(Failure::Tls(Rc::clone(cause)).into());
         }
+        let before = self.replies.get();
         let mut losses = 0;
         loop {
-            let before = self.replies.get();
             match self.place().await.ask(question, &sent).await {
                 Ok(reply) => {
                     self.replies.set(self.replies.get() + 1);
@@ -113,6 +121,7 @@ impl Pool {
         if let Some(place) = self.try_place() {
             return place;
         }
+        self.series.upstream_connections_full();
         loop {
             // Whether one has ended or one is silent by now.
             let _ = timeout(STALL, self.ended.notified()).await;
@@ -134,7 +143,8 @@ impl Pool {
         if let Some(connection) = usable().find(|connection| connection.load() < COMFORT && !connection.is_quiet()) {
             return Some(connection.place());
         }
-        if connections.len() >= MOST {
+        let taking = connections.iter().filter(|connection| !connection.is_worn()).count();
+        if taking >= MOST || connections.len() >= MOST_WITH_WORN {
             if let Some(connection) = usable().min_by_key(|connection| (connection.is_quiet(), connection.load())) {
                 return Some(connection.place());
             }

@@ -12,6 +12,7 @@ use tokio::time::{Instant, advance, sleep, timeout};
 
 use super::*;
 use crate::dns::{Question, RecordType};
+use crate::metrics::Registry;
 
 const PIPE: usize = 1 << 20;
 
@@ -27,8 +28,13 @@ pub(super) fn local<F: Future>(test: F) -> F::Output {
 
 /// A pool, and the far ends of the connections that it opens.
 fn pool() -> (Rc<Pool>, UnboundedReceiver<DuplexStream>) {
+    counted_pool(&Registry::new(1))
+}
+
+fn counted_pool(registry: &Registry) -> (Rc<Pool>, UnboundedReceiver<DuplexStream>) {
     let (accept, accepted) = unbounded_channel();
-    (Rc::new(Pool::new(move || opening(&accept), Carrier::Tcp)), accepted)
+    let series = Arc::clone(&registry.workers()[0]);
+    (Rc::new(Pool::new(move || opening(&accept), Carrier::Tcp, series)), accepted)
 }
 
 fn opening(accept: &UnboundedSender<DuplexStream>) -> Opening {
@@ -153,7 +159,7 @@ fn a_server_that_answers_nothing_and_closes_is_asked_three_times() {
 fn a_connection_that_cannot_be_opened_is_an_error_for_all_who_wait() {
     local(async {
         let refused = || -> Opening { Box::pin(async { Err(Failure::Network(io::ErrorKind::ConnectionRefused)) }) };
-        let pool = Pool::new(refused, Carrier::Tcp);
+        let pool = Pool::new(refused, Carrier::Tcp, Arc::default());
         let sent = Cell::new(false);
         let (one, two) = (question(1), question(2));
         let (one, two) = tokio::join!(pool.ask(&one, || sent.set(true)), pool.ask(&two, || ()));
@@ -171,7 +177,7 @@ fn a_server_that_is_not_trusted_is_tried_once_a_second() {
             counted.set(counted.get() + 1);
             Box::pin(async { Err(Failure::Tls("a stranger".into())) })
         };
-        let pool = Pool::new(distrusted, Carrier::Tls);
+        let pool = Pool::new(distrusted, Carrier::Tls, Arc::default());
         for _ in 0..30 {
             let refused = pool.ask(&question(1), || ()).await;
             assert!(matches!(refused, Err(ExchangeError::Tls(cause)) if cause == "a stranger"));
@@ -317,7 +323,7 @@ fn where_nothing_comes_of_opening_whoever_asks_later_opens_anew() {
             counted.set(counted.get() + 1);
             Box::pin(std::future::pending())
         };
-        let pool = Rc::new(Pool::new(connect, Carrier::Tcp));
+        let pool = Rc::new(Pool::new(connect, Carrier::Tcp, Arc::default()));
         // As probes come, and go.
         for number in 0..20 {
             let (pool, before) = (Rc::clone(&pool), opened.get());
@@ -328,4 +334,67 @@ fn where_nothing_comes_of_opening_whoever_asks_later_opens_anew() {
             assert!(opened.get() > before, "question {number}: {before} were opened before it");
         }
     });
+}
+
+async fn answer_one(stream: &mut DuplexStream) {
+    let query = query(stream).await.unwrap();
+    send(stream, &reply_to(&query)).await;
+}
+
+/// Answers one of two questions and hangs up.
+async fn answer_half(mut stream: DuplexStream) {
+    answer_one(&mut stream).await;
+    query(&mut stream).await.unwrap();
+}
+
+#[test]
+fn a_server_that_has_answered_others_since_is_asked_more_than_three_times() {
+    local(async {
+        let (pool, mut accepted) = pool();
+        let serving = async {
+            answer_half(accepted.recv().await.unwrap()).await;
+            for _ in 0..2 {
+                query(&mut accepted.recv().await.unwrap()).await.unwrap();
+            }
+            answer_one(&mut accepted.recv().await.unwrap()).await;
+        };
+        let asking = async { assert!(ask_many(&pool, 0..2).await.iter().all(Result::is_ok)) };
+        tokio::join!(asking, serving);
+    });
+}
+
+#[test]
+fn slow_questions_where_each_needs_a_connection_keep_no_other_waiting_until_there_are_eight() {
+    for (slow, waited) in [(4, 0), (8, 1)] {
+        local(async {
+            let registry = Registry::new(1);
+            let (pool, mut accepted) = counted_pool(&registry);
+            let serving = async {
+                answer_half(accepted.recv().await.unwrap()).await;
+                answer_one(&mut accepted.recv().await.unwrap()).await;
+                let mut held = Vec::new();
+                for _ in 0..slow {
+                    held.push(accepted.recv().await.unwrap());
+                }
+                answer_one(&mut accepted.recv().await.unwrap()).await;
+                std::future::pending::<()>().await;
+            };
+            let asking = async {
+                assert!(ask_many(&pool, 0..2).await.iter().all(Result::is_ok));
+                tokio::select! {
+                    biased;
+                    _ = ask_many(&pool, 2..2 + slow) => panic!("nothing comes for them"),
+                    replies = timeout(Duration::from_millis(100), ask_many(&pool, 99..100)) => {
+                        assert_eq!(replies.is_ok_and(|replies| replies[0].is_ok()), waited == 0);
+                    }
+                }
+            };
+            tokio::select! {
+                () = asking => {}
+                () = serving => {}
+            }
+            let counted = format!("zerohop_upstream_connections_full_total {waited}");
+            assert!(registry.render().lines().any(|line| line == counted), "{slow} slow ones");
+        });
+    }
 }

@@ -86,7 +86,7 @@ fn a_reply_that_comes_too_late_is_still_a_sign_of_life() {
         let (late, mut told) = tokio::sync::mpsc::unbounded_channel();
         let ports =
             Ports::new(server.local_addr().unwrap(), UdpHabits::default(), inbox(), Clock::start(), move |_| {
-                late.send(()).unwrap()
+                late.send(()).unwrap();
             });
         let asked = question(b'a');
         let giving_up = async {

@@ -52,8 +52,8 @@ impl Connection {
             Err(Failure::Lost { .. }) => {
                 self.retires.set(Instant::now());
                 self.eased.notify_one();
-                // Those that were answered before it ended are awake by now, and count first: by them
-                // the server is known to live.
+                // Those that were answered before it ended are awake by now, and most of them count
+                // first: by them it is known how many it answers.
                 tokio::task::yield_now().await;
                 return Err(Failure::Lost { answered: self.answered.get() });
             }

@@ -32,7 +32,7 @@ fn pool() -> (Pool, UnboundedReceiver<DuplexStream>) {
             Ok(Opened { link, permit: None, tls: None })
         })
     };
-    (Pool::new(connect, Carrier::Multiplexed), accepted)
+    (Pool::new(connect, Carrier::Multiplexed, Arc::default()), accepted)
 }
 
 async fn begin(accepted: &mut UnboundedReceiver<DuplexStream>) -> Far {
