@@ -99,7 +99,7 @@ impl Line {
     fn learn(&mut self, packet: &[u8]) {
         let Handled::Deferred(deferred) = self.handle(packet) else { panic!("it is known already") };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-        let outcome = runtime.block_on(deferred.resolve());
+        let outcome = tokio::task::LocalSet::new().block_on(&runtime, deferred.resolve());
         self.handler.finish(&deferred, &outcome, self.now, &mut self.reply);
         // Until the cache thread has taken it in.
         while !matches!(self.handle(packet), Handled::Replied(_)) {

@@ -1,8 +1,11 @@
 //! The only place that reads the clock. Rooms that decide are told the moment instead.
 
+mod alarms;
+
 use tokio::time::Instant;
 
 use crate::dns::Moment;
+pub use alarms::Alarms;
 
 /// The monotonic clock of this process, shared by copying. Under a paused runtime it stands still
 /// with the runtime, which is how time passes in tests.

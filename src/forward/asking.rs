@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use tokio::time::{sleep_until, timeout_at};
+use tokio::time::sleep_until;
 
 use super::decision::{Failure, Outcome};
 use super::round::{Round, Send};
@@ -47,13 +47,13 @@ impl Forwarder {
         };
         // Nearly always the first server answers in time, and there is nobody else to listen to.
         let until = round.next_send().map_or(deadline, |next| next.min(deadline));
-        match timeout_at(self.clock.instant(until), &mut asking).await {
-            Ok((_, answer @ Outcome::Answer(_))) => answer,
-            Ok((from, Outcome::Failure(reason))) => {
+        match self.alarms.timeout_at(until, &mut asking).await {
+            Some((_, answer @ Outcome::Answer(_))) => answer,
+            Some((from, Outcome::Failure(reason))) => {
                 round.failed(from, self.clock.now());
                 Box::pin(self.ask_on(round, matter, None, Some(reason))).await
             }
-            Err(_) => Box::pin(self.ask_on(round, matter, Some(asking), None)).await,
+            None => Box::pin(self.ask_on(round, matter, Some(asking), None)).await,
         }
     }
 

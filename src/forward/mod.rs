@@ -16,7 +16,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use crate::cache::{Cached, Failures, Key, Keyed, Lookup, Seen, Store};
-use crate::clock::Clock;
+use crate::clock::{Alarms, Clock};
 use crate::config::{NextOn, ServeStale};
 use crate::dns::kept::Kept;
 use crate::dns::{Moment, Name, Question, StoredAnswer, TtlRules};
@@ -82,13 +82,14 @@ pub struct Forwarder {
     exchange: Rc<dyn Exchange>,
     shared: Arc<Shared>,
     clock: Clock,
+    alarms: Rc<Alarms>,
     /// Held by each question that is asked with no client waiting.
     background: Rc<()>,
 }
 
 impl Forwarder {
     pub fn new(exchange: Rc<dyn Exchange>, shared: Arc<Shared>, clock: Clock) -> Self {
-        Self { exchange, shared, clock, background: Rc::default() }
+        Self { exchange, shared, clock, alarms: Alarms::new(clock), background: Rc::default() }
     }
 
     /// The moment by this worker's clock.
