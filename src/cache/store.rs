@@ -6,7 +6,7 @@
 use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
-use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel, sync_channel};
 use std::thread::{JoinHandle, Thread};
 use std::time::Duration;
 
@@ -88,7 +88,7 @@ type Queued = (Write, Place);
 /// See the module's head.
 pub struct Store {
     parts: Parts,
-    queue: SyncSender<Queued>,
+    queue: Sender<Queued>,
     counts: Arc<Counts>,
     thread: Thread,
 }
@@ -153,7 +153,8 @@ impl Store {
         let counts = Arc::new(Counts::default());
         let for_denials = max_bytes / 100 * u64::from(negative_share.min(100));
         let parts = Parts { data: part(max_bytes - for_denials, &counts), denials: part(for_denials, &counts) };
-        let (queue, writes) = sync_channel::<Queued>(QUEUE);
+        // `send` bounds it. One with a bound of its own has all its room from the start: 2 MB.
+        let (queue, writes) = channel::<Queued>();
         let writer = parts.clone();
         let thread = std::thread::Builder::new().name("cache".to_owned()).spawn(move || {
             loop {
@@ -208,8 +209,8 @@ impl Store {
 
     fn send(&self, write: Write) {
         if let Some(place) = self.counts.queue.enter(QUEUE) {
-            // There is room for whoever has a place; without a thread, nothing is ever found.
-            let _ = self.queue.try_send((write, place));
+            // Without a thread, nothing is ever found.
+            let _ = self.queue.send((write, place));
         }
     }
 

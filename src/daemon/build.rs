@@ -12,7 +12,7 @@ use crate::config::{self, Config, Forward, SourcePort, UpstreamServer};
 use crate::dns::Name;
 use crate::forward::Plan;
 use crate::handler::Tables;
-use crate::metrics::Registry;
+use crate::metrics::{Registry, ZoneSeries};
 use crate::upstream::{Group, LastUse, Server, Tls, Transport, UdpHabits};
 use crate::zone::{Unfit, ZoneTable};
 
@@ -44,14 +44,15 @@ pub fn tables(
     let mut known: Known = known.map(|server| (server.to_string(), Arc::clone(server))).collect();
     let groups: Vec<Arc<Group>> =
         config.upstreams.iter().map(|upstream| group(upstream, nameservers, &mut known, registry)).collect();
-    let plan = |zone: &config::Zone| {
+    let series: Vec<_> = config.zones.iter().map(|zone| registry.zone(&label(zone))).collect();
+    let plan = |(zone, series): (&config::Zone, &Arc<ZoneSeries>)| {
         let forward = zone.forward.as_ref()?;
         Some(Arc::new(Plan {
             identity: identity(zone, forward, config, nameservers),
             zone: zone.name.clone(),
             groups: forward.groups.iter().filter_map(|&index| groups.get(index).cloned()).collect(),
             in_flight: forward.in_flight,
-            series: registry.zone(&label(zone)),
+            series: Arc::clone(series),
             used: LastUse::default(),
             next_on: forward.next_on,
             ttl: forward.ttl,
@@ -63,8 +64,8 @@ pub fn tables(
     Ok(Tables {
         generation,
         zones,
-        forwarding: config.zones.iter().map(plan).collect(),
-        series: config.zones.iter().map(|zone| registry.zone(&label(zone))).collect(),
+        forwarding: config.zones.iter().zip(&series).map(plan).collect(),
+        series,
         allow: config.server.allow.clone(),
         ready,
     })

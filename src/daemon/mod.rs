@@ -4,6 +4,7 @@ pub mod build;
 mod changes;
 mod hosts;
 mod log;
+mod memory;
 pub mod nameservers;
 
 use std::fmt;
@@ -186,6 +187,7 @@ impl Daemon {
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut hangup = signal(SignalKind::hangup())?;
         let mut watch = Watch::start();
+        memory::give_back();
         let by = loop {
             watch.follow(self.files.paths());
             tokio::select! {
@@ -202,6 +204,7 @@ impl Daemon {
             }
             exchange.keep_only(self.tables.load().servers());
             self.registry.forget();
+            memory::give_back();
         };
         tracing::info!(signal = by, "stopping: answering what is under way");
         let _ = self.stop.send(true);

@@ -1,7 +1,6 @@
 //! Patterns: what they answer, and that the index never hides one.
 
 use proptest::prelude::*;
-use regex::bytes::RegexBuilder;
 
 use super::*;
 use crate::config::Zone;
@@ -135,7 +134,7 @@ proptest! {
         regexes in prop::collection::vec(regex(), 1..20),
         names in prop::collection::vec(prop::collection::vec("[ab]{1,2}|[ab.]{1,4}", 0..5), 1..20),
     ) {
-        let compiled = regexes.iter().filter_map(|regex| RegexBuilder::new(regex).unicode(false).build().ok());
+        let compiled = regexes.iter().filter_map(|regex| Expression::new(regex, &Expression::parse(regex).ok()?).ok());
         let patterns: Vec<config::Pattern> =
             compiled.zip(0..).map(|(regex, ttl)| config::Pattern { regex, reaction: config::Reaction::Rcode(Rcode::REFUSED), ttl }).collect();
         let indexed = Patterns::build(&patterns);
