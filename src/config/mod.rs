@@ -57,6 +57,14 @@ impl Config {
     pub fn configured_zones(&self) -> impl Iterator<Item = &Zone> {
         self.zones.iter().filter(|zone| !zone.special)
     }
+
+    /// Lets go of what zones own, once there are tables of it: it may be most of the configuration.
+    pub fn forget_owned(&mut self) {
+        for zone in &mut self.zones {
+            zone.records = Vec::new();
+            zone.patterns = Vec::new();
+        }
+    }
 }
 
 /// `[server]`: where questions come in.

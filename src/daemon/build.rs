@@ -39,7 +39,20 @@ pub fn tables(
     registry: &Registry,
     ready: Name,
 ) -> Result<Tables, Unfit> {
-    let zones = ZoneTable::build(&config.zones)?;
+    let zones = Arc::new(ZoneTable::build(&config.zones)?);
+    Ok(around(zones, config, nameservers, previous, generation, registry, ready))
+}
+
+/// As [`tables`], with the zones of this configuration, which are built already.
+pub(super) fn around(
+    zones: Arc<ZoneTable>,
+    config: &Config,
+    nameservers: &Nameservers,
+    previous: Option<&Tables>,
+    generation: u64,
+    registry: &Registry,
+    ready: Name,
+) -> Tables {
     let known = previous.into_iter().flat_map(Tables::servers);
     let mut known: Known = known.map(|server| (server.to_string(), Arc::clone(server))).collect();
     let groups: Vec<Arc<Group>> =
@@ -61,14 +74,14 @@ pub fn tables(
             nxdomain_cut: forward.nxdomain_cut,
         }))
     };
-    Ok(Tables {
+    Tables {
         generation,
         zones,
         forwarding: config.zones.iter().zip(&series).map(plan).collect(),
         series,
         allow: config.server.allow.clone(),
         ready,
-    })
+    }
 }
 
 /// What a zone's series are labelled with. The special zones share one label: they are many, and
