@@ -5,8 +5,7 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use regex::bytes::RegexBuilder;
-use zerohop::config::{OtherTypes, Pattern, Piece, Reaction, Template, Zone};
+use zerohop::config::{Expression, OtherTypes, Pattern, Piece, Reaction, Template, Zone};
 use zerohop::dns::zone_text::parse_record;
 use zerohop::dns::{Name, Rcode, RecordType};
 use zerohop::zone::ZoneTable;
@@ -23,7 +22,7 @@ fn zone(apex: &str, records: usize, patterns: usize) -> Zone {
         let text = text + &regex::escape(apex.to_string().trim_end_matches('.')) + "$";
         let pieces = vec![Piece::Text("10.0.".into()), Piece::Group(1), Piece::Text(".".into()), Piece::Group(2)];
         Pattern {
-            regex: RegexBuilder::new(&text).unicode(false).build().unwrap(),
+            regex: Expression::new(&text, &Expression::parse(&text).unwrap()).unwrap(),
             reaction: Reaction::Answer(vec![Template { rtype: RecordType::A, pieces }]),
             ttl: 30,
         }

@@ -6,7 +6,7 @@
 use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
-use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel, sync_channel};
 use std::thread::{JoinHandle, Thread};
 use std::time::Duration;
 
@@ -117,7 +117,7 @@ pub struct Store {
     parts: Parts,
     /// How often what can be found has changed.
     changes: Arc<AtomicU64>,
-    queue: SyncSender<Queued>,
+    queue: Sender<Queued>,
     counts: Arc<Counts>,
     thread: Thread,
 }
@@ -183,7 +183,8 @@ impl Store {
         let counts = Arc::new(Counts::default());
         let for_denials = max_bytes / 100 * u64::from(negative_share.min(100));
         let parts = Parts { data: part(max_bytes - for_denials, &counts), denials: part(for_denials, &counts) };
-        let (queue, writes) = sync_channel::<Queued>(QUEUE);
+        // `send` bounds it. One with a bound of its own has all its room from the start: 2 MB.
+        let (queue, writes) = channel::<Queued>();
         let changes = Arc::new(AtomicU64::new(0));
         let writer = Writer { parts: parts.clone(), changes: Arc::clone(&changes) };
         let thread = std::thread::Builder::new().name("cache".to_owned()).spawn(move || {
@@ -249,8 +250,8 @@ impl Store {
 
     fn send(&self, write: Write) {
         if let Some(place) = self.counts.queue.enter(QUEUE) {
-            // There is room for whoever has a place; without a thread, nothing is ever found.
-            let _ = self.queue.try_send((write, place));
+            // Without a thread, nothing is ever found.
+            let _ = self.queue.send((write, place));
         }
     }
 

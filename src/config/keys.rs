@@ -1,7 +1,10 @@
 //! Every key of the configuration file: the one source for what is known, for defaults and
 //! ranges, and for docs/configuration.md.
 
+use std::sync::OnceLock;
 use std::time::Duration;
+
+use toml::de::DeValue;
 
 /// Where a key stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +70,8 @@ pub(super) struct Key {
     pub(super) name: &'static str,
     pub(super) kind: Kind,
     pub(super) preset: Preset,
+    /// Its default, once that has been read.
+    default: OnceLock<Option<DeValue<'static>>>,
     /// What it is for, in the words of the documentation.
     #[cfg_attr(not(test), expect(dead_code, reason = "the documentation is written from it"))]
     pub(super) reason: &'static str,
@@ -132,12 +137,20 @@ impl Key {
     pub(super) fn path(&self) -> String {
         format!("{}.{}", self.section.path(), self.name)
     }
+
+    /// The value that holds when the file does not say, if there is one. Read once: ten thousand
+    /// zones ask for it.
+    pub(super) fn default(&self) -> Option<&DeValue<'static>> {
+        let Toml(text) = self.preset else { return None };
+        self.default.get_or_init(|| Some(DeValue::parse(text).ok()?.into_inner())).as_ref()
+    }
 }
 
 macro_rules! keys {
     ($($constant:ident: $section:ident $name:literal, $kind:expr, $default:expr, $reason:literal;)*) => {
         $(pub(super) static $constant: Key = Key {
-            section: Section::$section, name: $name, kind: $kind, preset: $default, reason: $reason,
+            section: Section::$section, name: $name, kind: $kind, preset: $default, default: OnceLock::new(),
+            reason: $reason,
         };)*
 
         /// All of them, section by section.

@@ -4,6 +4,7 @@
 //! every fault on the way. The other rooms read these plain structs and nothing else.
 
 mod address;
+mod expression;
 mod fault;
 mod file;
 mod files;
@@ -23,7 +24,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use regex::bytes::Regex;
 use rustls::ClientConfig;
 use rustls::client::WebPkiServerVerifier;
 use rustls::pki_types::ServerName;
@@ -32,6 +32,7 @@ use rustls::sign::CertifiedKey;
 use crate::dns::{Name, Rcode, Record, RecordType, TtlRules};
 
 pub use address::reaches;
+pub use expression::Expression;
 pub use fault::{Fault, Faults, Severity};
 pub use files::Files;
 pub use load::{Loaded, Source, USUAL_FILE, VARIABLE, load, parse};
@@ -55,6 +56,14 @@ impl Config {
     /// The zones that the file names.
     pub fn configured_zones(&self) -> impl Iterator<Item = &Zone> {
         self.zones.iter().filter(|zone| !zone.special)
+    }
+
+    /// Lets go of what zones own, once there are tables of it: it may be most of the configuration.
+    pub fn forget_owned(&mut self) {
+        for zone in &mut self.zones {
+            zone.records = Vec::new();
+            zone.patterns = Vec::new();
+        }
     }
 }
 
@@ -307,7 +316,7 @@ pub struct NextOn {
 #[derive(Clone, Debug)]
 pub struct Pattern {
     /// Searched, unanchored, in the lower-cased name without its final dot. ASCII classes.
-    pub regex: Regex,
+    pub regex: Expression,
     pub reaction: Reaction,
     /// Seconds.
     pub ttl: u32,

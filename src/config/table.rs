@@ -105,7 +105,6 @@ impl<'a> Table<'a> {
 
     /// A list of strings, those that are one; `None` if there is no list at all.
     pub(super) fn texts(&self, key: &Key, report: &mut Report<'_>) -> Option<Vec<At<String>>> {
-        let path = key.path();
         let list = self.read(key, report, |value| match value {
             DeValue::Array(list) => {
                 Ok(list.iter().map(|item| (item.span(), string(item.get_ref(), key))).collect::<Vec<_>>())
@@ -115,12 +114,12 @@ impl<'a> Table<'a> {
             }
             _ => Err(wrong_type(value, "a list of strings", r#"["…"]"#)),
         })?;
-        let mut texts = Vec::new();
+        let mut texts = Vec::with_capacity(list.value.len());
         for (span, item) in list.value {
             let span = if list.given { span } else { self.span.clone() };
             match item {
                 Ok(value) => texts.push(At { value, span, given: list.given }),
-                Err(message) => report.error(span.start, &path, message),
+                Err(message) => report.error(span.start, &key.path(), message),
             }
         }
         Some(texts)
@@ -183,8 +182,7 @@ impl<'a> Table<'a> {
             let remedy = format!("add `{} = …` ({}) to {}", key.name, expected(key), key.section.header());
             report.error(self.span.start, &key.path(), Message::new("is missing", remedy));
         }
-        let Preset::Toml(default) = key.preset else { return None };
-        let value = convert(DeValue::parse(default).ok()?.get_ref()).ok()?;
+        let value = convert(key.default()?).ok()?;
         Some(At { value, span: self.span.clone(), given: false })
     }
 }

@@ -12,7 +12,7 @@ use crate::config::{self, Config, Forward, SourcePort, UpstreamServer};
 use crate::dns::Name;
 use crate::forward::Plan;
 use crate::handler::Tables;
-use crate::metrics::Registry;
+use crate::metrics::{Registry, ZoneSeries};
 use crate::upstream::{Group, LastUse, Server, Tls, Transport, UdpHabits};
 use crate::zone::{Unfit, ZoneTable};
 
@@ -39,19 +39,33 @@ pub fn tables(
     registry: &Registry,
     ready: Name,
 ) -> Result<Tables, Unfit> {
-    let zones = ZoneTable::build(&config.zones)?;
+    let zones = Arc::new(ZoneTable::build(&config.zones)?);
+    Ok(around(zones, config, nameservers, previous, generation, registry, ready))
+}
+
+/// As [`tables`], with the zones of this configuration, which are built already.
+pub(super) fn around(
+    zones: Arc<ZoneTable>,
+    config: &Config,
+    nameservers: &Nameservers,
+    previous: Option<&Tables>,
+    generation: u64,
+    registry: &Registry,
+    ready: Name,
+) -> Tables {
     let known = previous.into_iter().flat_map(Tables::servers);
     let mut known: Known = known.map(|server| (server.to_string(), Arc::clone(server))).collect();
     let groups: Vec<Arc<Group>> =
         config.upstreams.iter().map(|upstream| group(upstream, nameservers, &mut known, registry)).collect();
-    let plan = |zone: &config::Zone| {
+    let series: Vec<_> = config.zones.iter().map(|zone| registry.zone(&label(zone))).collect();
+    let plan = |(zone, series): (&config::Zone, &Arc<ZoneSeries>)| {
         let forward = zone.forward.as_ref()?;
         Some(Arc::new(Plan {
             identity: identity(zone, forward, config, nameservers),
             zone: zone.name.clone(),
             groups: forward.groups.iter().filter_map(|&index| groups.get(index).cloned()).collect(),
             in_flight: forward.in_flight,
-            series: registry.zone(&label(zone)),
+            series: Arc::clone(series),
             used: LastUse::default(),
             next_on: forward.next_on,
             ttl: forward.ttl,
@@ -60,14 +74,14 @@ pub fn tables(
             nxdomain_cut: forward.nxdomain_cut,
         }))
     };
-    Ok(Tables {
+    Tables {
         generation,
         zones,
-        forwarding: config.zones.iter().map(plan).collect(),
-        series: config.zones.iter().map(|zone| registry.zone(&label(zone))).collect(),
+        forwarding: config.zones.iter().zip(&series).map(plan).collect(),
+        series,
         allow: config.server.allow.clone(),
         ready,
-    })
+    }
 }
 
 /// What a zone's series are labelled with. The special zones share one label: they are many, and

@@ -4,6 +4,7 @@ pub mod build;
 mod changes;
 mod hosts;
 mod log;
+mod memory;
 pub mod nameservers;
 
 use std::fmt;
@@ -84,7 +85,7 @@ pub fn run(source: Source, loaded: Loaded) -> Result<(), StartError> {
 
 struct Daemon {
     source: Source,
-    /// As at the start.
+    /// As at the start, without what the zones own.
     config: Config,
     /// What it goes by since the last reload, if there was one.
     reloaded: Option<Config>,
@@ -102,12 +103,11 @@ struct Daemon {
 }
 
 impl Daemon {
-    fn start(source: Source, config: Config, read: &Files) -> Result<Self, StartError> {
-        let server = &config.server;
+    fn start(source: Source, mut config: Config, read: &Files) -> Result<Self, StartError> {
         let clock = Clock::start();
-        let registry = Arc::new(Registry::new(server.workers));
+        let registry = Arc::new(Registry::new(config.server.workers));
         let ready = build::secret_name();
-        let nameservers = Nameservers::read(&config, &server.addresses());
+        let nameservers = Nameservers::read(&config, &config.server.addresses());
         for problem in &nameservers.problems {
             tracing::warn!("{problem}");
         }
@@ -115,6 +115,8 @@ impl Daemon {
         let tables =
             build::tables(&config, &nameservers, None, 1, &registry, ready.clone()).map_err(StartError::Unfit)?;
         let tables = Arc::new(ArcSwap::from_pointee(tables));
+        config.forget_owned();
+        let server = &config.server;
         let fronts = config.cache.max_bytes / FRONTS_SHARE;
         let (store, _) = Store::start(config.cache.max_bytes - fronts, config.cache.negative_share)?;
         let shared =
@@ -186,6 +188,7 @@ impl Daemon {
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut hangup = signal(SignalKind::hangup())?;
         let mut watch = Watch::start();
+        memory::give_back();
         let by = loop {
             watch.follow(self.files.paths());
             tokio::select! {
@@ -202,6 +205,7 @@ impl Daemon {
             }
             exchange.keep_only(self.tables.load().servers());
             self.registry.forget();
+            memory::give_back();
         };
         tracing::info!(signal = by, "stopping: answering what is under way");
         let _ = self.stop.send(true);
@@ -215,7 +219,7 @@ impl Daemon {
     /// Reads everything again and swaps the tables, or leaves all as it is when there is any fault.
     /// Only a resolv.conf that is of no use holds nothing else up: its last servers stay.
     fn reload(&mut self, hosts: &mut Hosts) {
-        let loaded = match load(&self.source) {
+        let mut loaded = match load(&self.source) {
             Ok(loaded) => loaded,
             Err(faults) => {
                 for fault in faults.iter() {
@@ -270,6 +274,7 @@ impl Daemon {
         }
         hosts.follow(&loaded.config);
         self.nameservers = nameservers;
+        loaded.config.forget_owned();
         self.reloaded = Some(loaded.config);
     }
 
@@ -279,14 +284,11 @@ impl Daemon {
         let config = self.reloaded.as_ref().unwrap_or(&self.config);
         let tables = self.tables.load();
         let (generation, ready) = (tables.generation + 1, self.admin.ready.clone());
-        match build::tables(config, &self.nameservers, Some(&tables), generation, &self.registry, ready) {
-            Ok(tables) => {
-                self.tables.store(Arc::new(tables));
-                // What failed while they were elsewhere may be asked again.
-                self.admin.shared.failures.clear();
-            }
-            Err(error) => tracing::error!("{error}"),
-        }
+        let zones = Arc::clone(&tables.zones);
+        let moved = build::around(zones, config, &self.nameservers, Some(&tables), generation, &self.registry, ready);
+        self.tables.store(Arc::new(moved));
+        // What failed while they were elsewhere may be asked again.
+        self.admin.shared.failures.clear();
     }
 
     fn keep_previous(&self, faults: usize) {

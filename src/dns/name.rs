@@ -55,7 +55,8 @@ impl Name {
             "." => return Ok(Self::root()),
             _ => {}
         }
-        let mut wire = vec![0];
+        let mut wire = Vec::with_capacity(text.len() + 1 + origin.0.len());
+        wire.push(0);
         let mut length_at = 0;
         let mut bytes = text.bytes();
         while let Some(byte) = bytes.next() {

@@ -175,6 +175,7 @@ impl<'t> Cursor<'t> {
     fn bare(&mut self, fault: &mut Option<TextFault>) -> Token<'t> {
         let (start, line, column) = (self.at, self.line, self.column);
         loop {
+            self.skip_plain();
             match self.peek() {
                 None | Some(';' | '(' | ')') => break,
                 Some(blank) if blank.is_whitespace() => break,
@@ -186,6 +187,15 @@ impl<'t> Cursor<'t> {
             }
         }
         Token { raw: &self.text[start..self.at], quoted: false, line, column }
+    }
+
+    /// Steps over what means nothing but itself, as nearly everything does.
+    fn skip_plain(&mut self) {
+        let is_plain = |&octet: &u8| octet.is_ascii_graphic() && !b";()\"\\".contains(&octet);
+        let plain = self.text.as_bytes()[self.at..].iter().position(|octet| !is_plain(octet));
+        let length = plain.unwrap_or(self.text.len() - self.at);
+        self.at += length;
+        self.column += length;
     }
 
     /// Steps over a backslash and the character it takes the meaning from.

@@ -56,7 +56,7 @@ pub fn parse_record(text: &str, origin: &Name, default_ttl: u32) -> Result<Recor
     if let Some(second) = entries.next() {
         return Err(second?.tokens[0].fault("a second record begins here", "make it an entry of its own"));
     }
-    record(&entry, &mut Scope { origin: origin.clone(), owner: None }, default_ttl)
+    record(&entry, origin, &mut None, default_ttl)
 }
 
 /// What a file inherits from the one that includes it, and may change without telling that one
@@ -83,7 +83,7 @@ impl Reader<'_> {
                 if !entry.indented && is_directive(&first) {
                     return self.directive(&entry.tokens, scope);
                 }
-                let record = record(&entry, scope, self.ttl)?;
+                let record = record(&entry, &scope.origin, &mut scope.owner, self.ttl)?;
                 self.parsed.records.push((record, first.line));
                 Ok(())
             });
@@ -162,17 +162,23 @@ fn read_ttl(token: &Token<'_>) -> Result<u32, TextFault> {
     ttl.ok_or_else(|| token.fault(format!("{:?} is no TTL", token.raw), remedy))
 }
 
-fn record(entry: &Entry<'_>, scope: &mut Scope, default_ttl: u32) -> Result<Record, TextFault> {
+/// `last_owner` is that of the record before, and becomes that of this one.
+fn record(
+    entry: &Entry<'_>,
+    origin: &Name,
+    last_owner: &mut Option<Name>,
+    default_ttl: u32,
+) -> Result<Record, TextFault> {
     let mut tokens = entry.tokens.as_slice();
     let mut last = tokens[0];
     let owner = if entry.indented {
         let remedy = "write the owner in front, at the start of the line";
-        scope.owner.clone().ok_or_else(|| last.fault("this first record has no owner", remedy))?
+        last_owner.clone().ok_or_else(|| last.fault("this first record has no owner", remedy))?
     } else {
         tokens = &tokens[1..];
-        let owner = read_name(&last, &scope.origin);
+        let owner = read_name(&last, origin);
         // What follows an owner with a fault must not bring faults of its own.
-        scope.owner = Some(owner.as_ref().unwrap_or(&scope.origin).clone());
+        *last_owner = Some(owner.as_ref().unwrap_or(origin).clone());
         owner?
     };
     let (mut ttl, mut class) = (None, false);
@@ -190,7 +196,7 @@ fn record(entry: &Entry<'_>, scope: &mut Scope, default_ttl: u32) -> Result<Reco
             break read_type(&token)?;
         }
     };
-    let rdata = rdata_text::from_tokens(rtype, tokens, &scope.origin).map_err(|fault| {
+    let rdata = rdata_text::from_tokens(rtype, tokens, origin).map_err(|fault| {
         let token = tokens.get(fault.token).or(tokens.last()).unwrap_or(&last);
         token.fault(fault.problem, fault.remedy)
     })?;

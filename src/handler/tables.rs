@@ -15,7 +15,8 @@ use crate::zone::ZoneTable;
 pub struct Tables {
     /// Grows with every reload: what was answered under another generation is not given again.
     pub generation: u64,
-    pub zones: ZoneTable,
+    /// Of the configuration alone, so that tables whose servers are elsewhere share it.
+    pub zones: Arc<ZoneTable>,
     /// How each zone forwards; `None` for zones that are wholly ours. Indexed like `zones`.
     pub forwarding: Vec<Option<Arc<Plan>>>,
     /// Indexed like `zones`.

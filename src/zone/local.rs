@@ -1,8 +1,9 @@
 //! The records of a zone, as RFC 1034 (section 4.3.2) and RFC 4592 look names up.
 
 use std::collections::hash_map::Entry;
-use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+
+use foldhash::{HashMap, HashSet};
 
 use crate::dns::name::{MAX_NAME, label_count, suffixes};
 use crate::dns::stored_answer::{AnswerBuilder, Owner, Section, StoredAnswer, TooLarge};
@@ -94,7 +95,8 @@ impl Local {
     pub(super) fn build(apex: &Name, records: &[&Record], implied: &[&Record]) -> Result<Self, (Name, RecordType)> {
         let mut nodes = SuffixMap::new();
         let mut wildcards = false;
-        let explicit: HashSet<&Name> = records.iter().map(|record| &record.owner).collect();
+        let beside: &[&Record] = if implied.is_empty() { &[] } else { records };
+        let explicit: HashSet<&Name> = beside.iter().map(|record| &record.owner).collect();
         let implied = implied.iter().filter(|record| !explicit.contains(&record.owner));
         let mut sorted: Vec<&Record> = records.iter().chain(implied).copied().collect();
         // Stable, so that records of one set keep the order of the file.
@@ -114,15 +116,18 @@ impl Local {
             let depth_of_apex = label_count(apex.wire());
             let depth = label_count(owner.wire());
             let ancestors = || suffixes(owner.wire()).skip(1).take(depth.saturating_sub(depth_of_apex));
-            if ancestors().any(|ancestor| redirected.contains(ancestor)) {
+            if !redirected.is_empty() && ancestors().any(|ancestor| redirected.contains(ancestor)) {
                 continue;
             }
             *nodes.entry(owner.clone(), depth, Node::empty) = node(group, apex, &mut answers)?;
             wildcards |= owner.is_wildcard();
             for (above, ancestor) in ancestors().enumerate() {
-                let Some(name) = Name::from_wire(ancestor) else { break };
+                let depth = depth - above - 1;
+                // Where one is, those above it are.
+                let known = nodes.get(ancestor, depth).is_some();
+                let Some(name) = Name::from_wire(ancestor).filter(|_| !known) else { break };
                 wildcards |= name.is_wildcard();
-                nodes.entry(name, depth - above - 1, Node::empty);
+                nodes.entry(name, depth, Node::empty);
             }
         }
         nodes.shrink();
@@ -221,7 +226,7 @@ impl<'r> Answers<'r> {
         Ok(Arc::clone(match self.0.entry((rtype, ttl, data)) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(new) => {
-                let answer = rrset::answer(rtype, ttl, new.key().2.iter().copied())?;
+                let answer = rrset::answer(rtype, ttl, &new.key().2)?;
                 new.insert(answer)
             }
         }))

@@ -3,11 +3,10 @@
 //!
 //! One big `RegexSet` is no way: ten thousand patterns took 131 MB and up to 6.5 ms a match.
 
-use regex_syntax::ParserBuilder;
 use regex_syntax::hir::Look;
 use regex_syntax::hir::literal::{ExtractKind, Extractor, Literal};
 
-use crate::config;
+use crate::config::{self, Expression};
 use crate::dns::name::{MAX_NAME, suffixes};
 
 use super::suffix::SuffixMap;
@@ -15,6 +14,10 @@ use super::suffix::SuffixMap;
 /// How many lists of candidates are merged on the stack; a name with more, which no sane
 /// configuration has, is tried against every pattern.
 const MAX_LISTS: usize = 8;
+
+/// How many patterns for names with the same end are left to be compiled when such a name is asked
+/// for: each holds the worker up for some 50 us.
+const MAX_LATE: usize = 16;
 
 /// The patterns of one zone.
 #[derive(Debug)]
@@ -40,6 +43,9 @@ impl Patterns {
                 let depth = depth(&key);
                 by_suffix.entry(key, depth, Vec::new).push(place);
             }
+        }
+        for list in by_suffix.values().chain([&rest]).filter(|list| list.len() > MAX_LATE) {
+            list.iter().for_each(|&place| patterns[place].regex.compile());
         }
         Self { patterns: patterns.into(), by_suffix, rest }
     }
@@ -123,10 +129,8 @@ fn depth(text: &[u8]) -> usize {
 /// The ends, in whole labels, of which every text that the pattern matches has one; `None` if
 /// there are no such ends, or too many to tell.
 ///
-/// The pattern must have been compiled without Unicode and with no other option, or what is found
-/// here would be about another language.
 fn required_suffixes(pattern: &str) -> Option<Vec<Box<[u8]>>> {
-    let hir = ParserBuilder::new().unicode(false).utf8(false).build().parse(pattern).ok()?;
+    let hir = Expression::parse(pattern).ok()?;
     let properties = hir.properties();
     if !properties.look_set_suffix().contains(Look::End) {
         return None;

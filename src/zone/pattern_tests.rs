@@ -1,7 +1,6 @@
 //! Patterns: what they answer, and that the index never hides one.
 
 use proptest::prelude::*;
-use regex::bytes::RegexBuilder;
 
 use super::*;
 use crate::config::Zone;
@@ -135,7 +134,7 @@ proptest! {
         regexes in prop::collection::vec(regex(), 1..20),
         names in prop::collection::vec(prop::collection::vec("[ab]{1,2}|[ab.]{1,4}", 0..5), 1..20),
     ) {
-        let compiled = regexes.iter().filter_map(|regex| RegexBuilder::new(regex).unicode(false).build().ok());
+        let compiled = regexes.iter().filter_map(|regex| Expression::new(regex, &Expression::parse(regex).ok()?).ok());
         let patterns: Vec<config::Pattern> =
             compiled.zip(0..).map(|(regex, ttl)| config::Pattern { regex, reaction: config::Reaction::Rcode(Rcode::REFUSED), ttl }).collect();
         let indexed = Patterns::build(&patterns);
@@ -147,5 +146,17 @@ proptest! {
             let found = indexed.first(qname.wire(), |_, pattern, _| Some(pattern.ttl));
             prop_assert_eq!(found, linear.map(|pattern| pattern.ttl), "{} {:?}", qname, regexes);
         }
+    }
+}
+
+#[test]
+fn of_patterns_that_one_name_may_match_few_are_compiled_late() {
+    let compiled = |count: usize, end: &str| {
+        let patterns: Vec<_> = (0..count).map(|n| pattern(&format!(r"^p{n}-[0-9]+{end}"), &["A 10.0.0.1"])).collect();
+        Patterns::build(&patterns);
+        patterns.iter().filter(|pattern| pattern.regex.is_compiled()).count()
+    };
+    for end in [r"\.example$", ""] {
+        assert_eq!([16, 17].map(|count| compiled(count, end)), [0, 17], "{end}");
     }
 }

@@ -3,9 +3,9 @@
 use std::fmt::Write;
 use std::sync::Arc;
 
-use regex::bytes::{Captures, Regex};
+use regex::bytes::Captures;
 
-use crate::config::{Piece, Template};
+use crate::config::{Expression, Piece, Template};
 use crate::dns::rdata_text::parse_rdata;
 use crate::dns::stored_answer::StoredAnswer;
 use crate::dns::{Name, RecordType};
@@ -17,7 +17,7 @@ pub(super) type Rendered = (RecordType, Box<[u8]>);
 
 /// Expands all templates for a name whose text the regex matches; `None` if any of them comes to
 /// no valid RDATA. Relative names stand below `zone`.
-pub(super) fn expand(templates: &[Template], regex: &Regex, text: &[u8], zone: &Name) -> Option<Vec<Rendered>> {
+pub(super) fn expand(templates: &[Template], regex: &Expression, text: &[u8], zone: &Name) -> Option<Vec<Rendered>> {
     let groups = regex.captures(text)?;
     let render = |template: &Template| {
         let data = fill_in(&template.pieces, &groups);
@@ -29,11 +29,11 @@ pub(super) fn expand(templates: &[Template], regex: &Regex, text: &[u8], zone: &
 /// The answer to a question for `rtype`; `None` inside if no template is of that type, outside if
 /// the records do not fit into one message.
 pub(super) fn answer(records: &[Rendered], rtype: RecordType, ttl: u32) -> Option<Option<Arc<StoredAnswer>>> {
-    let data = || records.iter().filter(|record| record.0 == rtype).map(|record| &*record.1);
-    if data().next().is_none() {
+    let data: Vec<&[u8]> = records.iter().filter(|record| record.0 == rtype).map(|record| &*record.1).collect();
+    if data.is_empty() {
         return Some(None);
     }
-    rrset::answer(rtype, ttl, data()).ok().map(Some)
+    rrset::answer(rtype, ttl, &data).ok().map(Some)
 }
 
 /// Where the CNAME among the records leads.

@@ -1,6 +1,6 @@
 //! The SOA record of a zone, and the denials that carry it (RFC 2308).
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use crate::config;
 use crate::dns::extended_error;
@@ -39,6 +39,10 @@ fn synthesise(zone: &Name, ttl: u32) -> Record {
     Record { owner: zone.clone(), rtype: RecordType::SOA, ttl, rdata: rdata.into() }
 }
 
+/// The same for all zones.
+static REFUSED: LazyLock<Arc<StoredAnswer>> =
+    LazyLock::new(|| Arc::new(StoredAnswer::bare(Rcode::REFUSED, Some(extended_error::NOT_AUTHORITATIVE))));
+
 /// The negative answers that all names of a zone share.
 #[derive(Debug)]
 pub(super) struct Denials {
@@ -61,10 +65,6 @@ impl Denials {
             debug_assert_eq!(fits, Ok(()));
             Arc::new(builder.finish(None))
         };
-        Self {
-            nodata: with_soa(Rcode::NOERROR),
-            nxdomain: with_soa(Rcode::NXDOMAIN),
-            refused: Arc::new(StoredAnswer::bare(Rcode::REFUSED, Some(extended_error::NOT_AUTHORITATIVE))),
-        }
+        Self { nodata: with_soa(Rcode::NOERROR), nxdomain: with_soa(Rcode::NXDOMAIN), refused: Arc::clone(&REFUSED) }
     }
 }

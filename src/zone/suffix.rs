@@ -32,6 +32,10 @@ impl<K: Eq + Hash + Borrow<[u8]>, V> SuffixMap<K, V> {
         if self.depths & bit(depth) == 0 { None } else { self.values.get(key) }
     }
 
+    pub(super) fn values(&self) -> impl Iterator<Item = &V> {
+        self.values.values()
+    }
+
     pub(super) fn shrink(&mut self) {
         self.values.shrink_to_fit();
     }

@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use hickory_proto::op::{Message, MessageType};
 use hickory_proto::rr::{RData, RecordType as HickoryType};
-use regex::bytes::RegexBuilder;
 
 use super::*;
-use crate::config::{NextOn, Pattern, Piece, Reaction, ServeStale, Template};
+use crate::config::{Expression, NextOn, Pattern, Piece, Reaction, ServeStale, Template};
 use crate::dns::response::{Terms, write_answer};
 use crate::dns::zone_text::{self, parse_record};
 use crate::dns::{Moment, Query, Question, TtlRules};
@@ -69,7 +68,7 @@ pub(super) fn pattern(regex: &str, templates: &[&str]) -> Pattern {
 }
 
 pub(super) fn bare(regex: &str, rcode: Rcode) -> Pattern {
-    let regex = RegexBuilder::new(regex).unicode(false).build().unwrap();
+    let regex = Expression::new(regex, &Expression::parse(regex).unwrap()).unwrap();
     Pattern { regex, reaction: Reaction::Rcode(rcode), ttl: 60 }
 }
 

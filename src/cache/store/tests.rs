@@ -9,7 +9,7 @@ fn key(text: &str) -> Key {
 }
 
 /// Tells when it is dropped.
-struct Told(std::sync::mpsc::Sender<()>);
+struct Told(Sender<()>);
 
 impl Drop for Told {
     fn drop(&mut self) {

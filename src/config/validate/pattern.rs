@@ -1,8 +1,8 @@
 //! Regex wildcards: a pattern, and what a name that it matches is answered.
 
-use regex::bytes::{Regex, RegexBuilder};
 use regex_syntax::hir::{Class, Hir, HirKind, Look};
 
+use crate::config::expression::{self, Expression, MAX_COMPILED};
 use crate::config::fault::{Message, Report};
 use crate::config::file;
 use crate::config::keys;
@@ -13,8 +13,6 @@ use crate::dns::{Name, Rcode, RecordType, rdata_text};
 
 /// The longest pattern, in characters.
 const LONGEST: usize = 10_000;
-/// The most memory one compiled pattern may take, in octets.
-const COMPILED: usize = 1 << 20;
 
 /// A pattern, and what is known of the names it matches.
 pub(super) struct Matcher {
@@ -28,9 +26,9 @@ pub(super) struct Matcher {
 /// Understands one `[[zone.match]]` of a zone. `None` when it was reported.
 pub(super) fn read(said: &file::Match, zone: &Name, zone_ttl: u32, report: &mut Report<'_>) -> Option<Matcher> {
     let compiled = said.pattern.as_ref().and_then(|at| compile(at, report));
-    let regex = compiled.as_ref().map(|(regex, _)| regex);
+    let hir = compiled.as_ref().map(|(_, hir)| hir);
     let reaction = match (said.has, &said.answer, &said.rcode) {
-        ((true, false), Some(templates), _) => answer(said, templates, regex, zone, report),
+        ((true, false), Some(templates), _) => answer(said, templates, hir, zone, report),
         ((false, true), _, Some(at)) => rcode(&at.value).map(Reaction::Rcode),
         ((true, true), ..) => {
             let message = Message::new("`answer` and `rcode` both stand here", "keep one of the two");
@@ -53,7 +51,7 @@ pub(super) fn read(said: &file::Match, zone: &Name, zone_ttl: u32, report: &mut 
     Some(Matcher { pattern, offset: at.span.start, suffix: suffix(&hir) })
 }
 
-fn compile(at: &At<String>, report: &mut Report<'_>) -> Option<(Regex, Hir)> {
+fn compile(at: &At<String>, report: &mut Report<'_>) -> Option<(Expression, Hir)> {
     let path = keys::PATTERN.path();
     let length = at.value.chars().count();
     if length > LONGEST {
@@ -61,7 +59,7 @@ fn compile(at: &At<String>, report: &mut Report<'_>) -> Option<(Regex, Hir)> {
         report.error(at.span.start, &path, Message::new(problem, "split it, or write the names as `records`"));
         return None;
     }
-    let hir = match regex_syntax::ParserBuilder::new().unicode(false).utf8(false).build().parse(&at.value) {
+    let hir = match Expression::parse(&at.value) {
         Ok(hir) => hir,
         Err(error) => {
             let (problem, octet) = short(&error);
@@ -71,7 +69,7 @@ fn compile(at: &At<String>, report: &mut Report<'_>) -> Option<(Regex, Hir)> {
             return None;
         }
     };
-    match RegexBuilder::new(&at.value).unicode(false).size_limit(COMPILED).build() {
+    match Expression::new(&at.value, &hir) {
         Ok(regex) => {
             if let Some(literal) = upper_case(&hir) {
                 let problem = format!("{literal:?} can match nothing: names are in lower case when patterns see them");
@@ -84,7 +82,7 @@ fn compile(at: &At<String>, report: &mut Report<'_>) -> Option<(Regex, Hir)> {
             Some((regex, hir))
         }
         Err(_) => {
-            let problem = format!("the pattern takes more than {} KiB when compiled", COMPILED / 1024);
+            let problem = format!("the pattern takes more than {} KiB when compiled", MAX_COMPILED / 1024);
             report.error(at.span.start, &path, Message::new(problem, "repeat less: lower the numbers in {…}"));
             None
         }
@@ -103,7 +101,7 @@ fn short(error: &regex_syntax::Error) -> (String, usize) {
 fn answer(
     said: &file::Match,
     templates: &[At<String>],
-    regex: Option<&Regex>,
+    hir: Option<&Hir>,
     zone: &Name,
     report: &mut Report<'_>,
 ) -> Option<Reaction> {
@@ -113,7 +111,7 @@ fn answer(
             Message::new("the list is empty", r#"write a template, as "A ${1}", or rcode = "NODATA" instead"#);
         report.error(said.span.start, &path, message);
     }
-    let groups: Vec<Option<&str>> = regex?.capture_names().collect();
+    let groups = expression::groups(hir?);
     let mut read = Vec::new();
     for at in templates {
         match template::read(&at.value, &groups).and_then(|template| check_constant(template, zone)) {

@@ -1,7 +1,8 @@
 //! What no question can reach: legal, and hardly what was meant.
 
-use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
+
+use foldhash::{HashMap, HashMapExt, HashSet, HashSetExt};
 
 use super::except;
 use super::zone::Draft;
@@ -80,6 +81,9 @@ fn reverse_names(draft: &Draft, zones: &Zones<'_>, report: &mut Report<'_>) {
 }
 
 fn patterns(draft: &Draft, zones: &Zones<'_>, report: &mut Report<'_>) {
+    if draft.zone.patterns.is_empty() {
+        return;
+    }
     let path = keys::PATTERN.path();
     let owned = OwnedNames::of(&draft.zone.records);
     let mut earlier: HashMap<&str, usize> = HashMap::new();

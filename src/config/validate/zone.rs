@@ -1,7 +1,8 @@
 //! Zones: their names, what they own, and where their other names are asked.
 
-use std::collections::HashMap;
 use std::path::Path;
+
+use foldhash::{HashMap, HashMapExt};
 
 use super::except;
 use super::pattern::{self, Matcher};
@@ -9,7 +10,7 @@ use super::records::{self, Owned};
 use super::upstream::Upstreams;
 use crate::config::fault::{Message, Report, Spot};
 use crate::config::file;
-use crate::config::keys;
+use crate::config::keys::{self, Key};
 use crate::config::table;
 use crate::config::text::At;
 use crate::config::{Forward, NextOn, OtherTypes, ServeStale, Zone};
@@ -83,7 +84,7 @@ fn draft(said: &file::Zone, name: Name, owned: Vec<Owned>, matchers: Vec<Matcher
 
 /// The names a section is about, each with where it stands.
 fn names(said: &file::Zone, report: &mut Report<'_>) -> Vec<(Name, usize)> {
-    let (key, spelled): (_, Vec<&At<String>>) = match said.has {
+    let (key, spelled): (&Key, Vec<&At<String>>) = match said.has {
         (true, true) => {
             let message = Message::new("`name` and `names` both stand here", "keep one of the two");
             report.error(said.span.start, "zone", message);
@@ -96,18 +97,18 @@ fn names(said: &file::Zone, report: &mut Report<'_>) -> Vec<(Name, usize)> {
             }
             return Vec::new();
         }
-        (true, false) => (keys::ZONE_NAME.path(), said.name.iter().collect()),
-        (false, true) => (keys::ZONE_NAMES.path(), said.names.iter().flatten().collect()),
+        (true, false) => (&keys::ZONE_NAME, said.name.iter().collect()),
+        (false, true) => (&keys::ZONE_NAMES, said.names.iter().flatten().collect()),
     };
     if said.names.as_ref().is_some_and(Vec::is_empty) {
         let message = Message::new("the list is empty", r#"write at least one name, as names = ["cluster.local"]"#);
-        report.error(said.span.start, &key, message);
+        report.error(said.span.start, &key.path(), message);
     }
     let mut names = Vec::new();
     for at in spelled {
         match zone_name(&at.value) {
             Ok(name) => names.push((name, at.span.start)),
-            Err(message) => report.error(at.span.start, &key, message),
+            Err(message) => report.error(at.span.start, &key.path(), message),
         }
     }
     names
@@ -131,13 +132,13 @@ pub(super) fn zone_name(text: &str) -> Result<Name, Message> {
 }
 
 fn forward(said: &file::Zone, upstreams: &mut Upstreams<'_>, report: &mut Report<'_>) -> Option<Forward> {
-    let path = keys::FORWARD.path();
+    let path = || keys::FORWARD.path();
     let mut groups = Vec::new();
     for at in said.forward.iter().flatten() {
         match upstreams.index_of(at, report) {
             Some(group) if groups.contains(&group) => {
                 let message = Message::new(format!("{:?} stands twice", at.value), "remove one of the two");
-                report.error(at.span.start, &path, message);
+                report.error(at.span.start, &path(), message);
             }
             Some(group) => groups.push(group),
             None => {}
@@ -145,7 +146,7 @@ fn forward(said: &file::Zone, upstreams: &mut Upstreams<'_>, report: &mut Report
     }
     if said.forward.as_ref().is_some_and(Vec::is_empty) {
         let remedy = "name an upstream, or remove the key to answer every name of the zone here";
-        report.error(said.span.start, &path, Message::new("the list is empty", remedy));
+        report.error(said.span.start, &path(), Message::new("the list is empty", remedy));
     }
     let (min, max) = (&said.min_ttl, &said.max_ttl);
     if min.value > max.value {
@@ -202,22 +203,24 @@ fn warn_of_keys_without_effect(said: &file::Zone, report: &mut Report<'_>) {
         }
         return;
     }
-    for (path, offset) in [
-        (keys::NEXT_ON.path(), next_on),
-        (keys::ZONE_IN_FLIGHT.path(), given(said.in_flight.given, said.in_flight.span.start)),
-        (keys::OTHER_TYPES.path(), given(said.other_types.given, said.other_types.span.start)),
-        (keys::MIN_TTL.path(), given(said.min_ttl.given, said.min_ttl.span.start)),
-        (keys::MAX_TTL_KEY.path(), given(said.max_ttl.given, said.max_ttl.span.start)),
-        (keys::NEGATIVE_MAX_TTL.path(), given(said.negative_max_ttl.given, said.negative_max_ttl.span.start)),
-        (keys::Section::ServeStale.path().to_owned(), said.serve_stale.said_at),
-        (keys::EXCEPT.path(), said.except.first().filter(|at| at.given).map(|at| at.span.start)),
-        (keys::NXDOMAIN_CUT.path(), given(said.nxdomain_cut.given, said.nxdomain_cut.span.start)),
-        (keys::MAX_LABELS.path(), said.max_labels.as_ref().map(|at| at.span.start)),
+    let message = || Message::new("has no effect in a zone without `forward`", "remove it, or add `forward`");
+    for (key, offset) in [
+        (&keys::NEXT_ON, next_on),
+        (&keys::ZONE_IN_FLIGHT, given(said.in_flight.given, said.in_flight.span.start)),
+        (&keys::OTHER_TYPES, given(said.other_types.given, said.other_types.span.start)),
+        (&keys::MIN_TTL, given(said.min_ttl.given, said.min_ttl.span.start)),
+        (&keys::MAX_TTL_KEY, given(said.max_ttl.given, said.max_ttl.span.start)),
+        (&keys::NEGATIVE_MAX_TTL, given(said.negative_max_ttl.given, said.negative_max_ttl.span.start)),
+        (&keys::EXCEPT, said.except.first().filter(|at| at.given).map(|at| at.span.start)),
+        (&keys::NXDOMAIN_CUT, given(said.nxdomain_cut.given, said.nxdomain_cut.span.start)),
+        (&keys::MAX_LABELS, said.max_labels.as_ref().map(|at| at.span.start)),
     ] {
         if let Some(offset) = offset {
-            let message = Message::new("has no effect in a zone without `forward`", "remove it, or add `forward`");
-            report.warning(offset, &path, message);
+            report.warning(offset, &key.path(), message());
         }
+    }
+    if let Some(offset) = said.serve_stale.said_at {
+        report.warning(offset, keys::Section::ServeStale.path(), message());
     }
     if !said.owns {
         let problem = "the zone is empty: every name in it is answered NXDOMAIN";
