@@ -183,7 +183,7 @@ INTERFACE_NAME: Interface "name", Text("the name of a device"), Toml(r#""zerohop
 INTERFACE_ADDRESSES: Interface "addresses", Texts("IP addresses, with or without `/32` or `/128`"), Described("the link-local IPv4 and unique local IPv6 addresses of `server.listen`"),
     "What is put on the device, and put back when it goes.";
 INTERCEPT: Interface "intercept", Texts("IP addresses"), Toml("[]"),
-    "Addresses of another DNS service, such as the ClusterIP of kube-dns, to answer at as well, on port 53. The address must be on the node already: this version adds none of these to the device.";
+    "Addresses of another DNS service, such as the ClusterIP of kube-dns, whose questions are taken on this node: the device has them as well, zerohop answers there on port 53, and rules of nftables have connection tracking, and so kube-proxy, pass them by. Where that cannot work, the log says why, and the questions go where they went.";
 REMOVE_ON_EXIT: Interface "remove-on-exit", Flag, Toml("false"),
     "Whether a stop takes away what zerohop has added. Otherwise the device stays for the next start, and no question meets a missing address in between.";
 

@@ -124,11 +124,13 @@ impl Daemon {
         let (store, _) = Store::start(config.cache.max_bytes - fronts, config.cache.negative_share)?;
         let shared =
             Arc::new(Shared { store, failures: Failures::default(), in_flight: Arc::default(), loops: Arc::default() });
-        let keeper = Keeper::start(config.interface.as_ref(), &registry.control).map_err(StartError::Interface)?;
+        let mut keeper = Keeper::start(config.interface.as_ref(), &registry.control).map_err(StartError::Interface)?;
         let connections = Arc::new(Semaphore::new(server.tcp_connections));
         let mut sockets: Vec<Vec<listener::Sockets>> = (0..server.workers).map(|_| Vec::new()).collect();
-        for address in server.listen.iter().copied().chain(config.intercept_listen()) {
-            let opened = listener::open(address, server.workers).map_err(StartError::Bind)?;
+        let said = server.listen.iter().map(|&address| (address, "[server] listen"));
+        let intercepted = config.intercept_listen().into_iter().map(|address| (address, "[interface] intercept"));
+        for (address, key) in said.chain(intercepted) {
+            let opened = listener::open(address, server.workers, key).map_err(StartError::Bind)?;
             sockets.iter_mut().zip(opened).for_each(|(worker, socket)| worker.push(socket));
         }
         let identity = server.tls.as_ref().map(|tls| Identity::new(Arc::clone(&tls.identity)));
@@ -157,6 +159,7 @@ impl Daemon {
             .enumerate()
             .map(|(index, sockets)| Worker::start(start(index), sockets))
             .collect::<io::Result<Vec<_>>>()?;
+        keeper.intercept(&registry.control);
         let admin = Rc::new(Admin {
             registry: Arc::clone(&registry),
             shared,
@@ -224,6 +227,7 @@ impl Daemon {
             self.registry.forget();
         };
         tracing::info!(signal = by, "stopping: answering what is under way");
+        self.keeper.stop_intercepting();
         let _ = self.stop.send(true);
         let workers = self.workers;
         // Joining blocks; the admin listener goes on until it is done.

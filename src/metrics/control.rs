@@ -29,6 +29,8 @@ pub struct Control {
     /// 1 while the device of `[interface]` is as it should be, or none is configured.
     pub interface_right: Gauge,
     pub interface_repairs: Counter,
+    /// 1 while questions for the addresses of `intercept` are taken.
+    pub interception_active: Gauge,
     certificate_expiry: Gauge,
 }
 
@@ -67,6 +69,10 @@ impl Control {
                 "Times that the device of [interface] was put right again."
             );
             describe_gauge!(
+                "zerohop_interception_active",
+                "1 while questions for the addresses of `intercept` are taken."
+            );
+            describe_gauge!(
                 "zerohop_certificate_expiry_timestamp_seconds",
                 "When the certificate shown to clients expires, in Unix time; +Inf when there is none."
             );
@@ -88,6 +94,7 @@ impl Control {
                 config_current: gauge!("zerohop_config_current"),
                 interface_right: gauge!("zerohop_interface_right"),
                 interface_repairs: counter!("zerohop_interface_repairs_total"),
+                interception_active: gauge!("zerohop_interception_active"),
                 certificate_expiry: gauge!("zerohop_certificate_expiry_timestamp_seconds"),
             };
             control.config_current.set(1.0);

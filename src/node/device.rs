@@ -21,7 +21,9 @@ pub(super) struct Device {
     /// As it is configured.
     name: String,
     /// What it has to have.
-    pub(super) wanted: Vec<IpAddr>,
+    wanted: Vec<IpAddr>,
+    /// What it may have, since it did before.
+    tolerated: Vec<IpAddr>,
     /// Where the addresses are, since it was last looked at.
     home: Option<Link>,
     /// What this process has added, on whatever device.
@@ -29,9 +31,10 @@ pub(super) struct Device {
 }
 
 impl Device {
-    pub(super) fn new(name: &str, wanted: Vec<IpAddr>) -> Result<Self, Fault> {
+    /// `tolerated` are addresses that it may have from before, and will have once they are claimed.
+    pub(super) fn new(name: &str, wanted: Vec<IpAddr>, tolerated: Vec<IpAddr>) -> Result<Self, Fault> {
         let route = Route::open().map_err(|error| refused("open a netlink socket", error))?;
-        Ok(Self { route, name: name.to_owned(), wanted, home: None, added: Vec::new() })
+        Ok(Self { route, name: name.to_owned(), wanted, tolerated, home: None, added: Vec::new() })
     }
 
     /// The device's name; that of the loopback device where the kernel has no dummies.
@@ -53,6 +56,7 @@ impl Device {
         let (ours, strangers): (Vec<_>, Vec<_>) = addresses
             .into_iter()
             .filter(|address| address.device == home.index && !address.is_of_every_device)
+            .filter(|address| !self.tolerated.contains(&address.ip))
             .partition(|address| self.wanted.contains(&address.ip));
         if !home.is_loopback {
             self.send_away(&home, &strangers, &mut done)?;
@@ -76,13 +80,42 @@ impl Device {
         Ok(done)
     }
 
+    /// The fault that one of these addresses is on another device than ours, if one is.
+    pub(super) fn held_elsewhere(&mut self, ips: &[IpAddr]) -> Result<Option<Fault>, Fault> {
+        let (home, addresses) = (self.find()?, self.addresses()?);
+        self.elsewhere(ips, home.as_ref(), &addresses)
+    }
+
     /// Whether the news may mean that it is not as it was.
     pub(super) fn is_concerned(&self, news: &News) -> bool {
         let home = self.home.as_ref().map(|home| home.index);
         match news {
             News::Link(link) => Some(link.index) == home || link.name == self.name,
-            News::Address(address) => Some(address.device) == home || self.wanted.contains(&address.ip),
+            News::Address(address) => {
+                Some(address.device) == home
+                    || self.wanted.contains(&address.ip)
+                    || self.tolerated.contains(&address.ip)
+            }
         }
+    }
+
+    /// From now on it has to have these as well, and they are ours wherever they come from: nobody else
+    /// puts the address of a service there but another run of ours.
+    pub(super) fn claim(&mut self, ips: &[IpAddr]) {
+        self.tolerated.retain(|ip| !ips.contains(ip));
+        self.wanted.retain(|ip| !ips.contains(ip));
+        self.wanted.extend(ips);
+        self.added.retain(|ip| !ips.contains(ip));
+        self.added.extend(ips);
+    }
+
+    /// Takes away these addresses, where they are ours.
+    pub(super) fn give_up(&mut self, ips: &[IpAddr]) {
+        self.wanted.retain(|ip| !ips.contains(ip));
+        self.tolerated = ips.to_vec();
+        let is_ours = self.home.as_ref().is_some_and(|home| home.alias.as_deref() == Some(MARK));
+        let added = self.added.extract_if(.., |ip| ips.contains(ip)).collect();
+        self.remove_addresses(if is_ours { ips.to_vec() } else { added });
     }
 
     /// Takes away all that is ours: the device if it has our mark, else the addresses that we added.

@@ -9,6 +9,7 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::device::Device;
 use super::fault::Fault;
+use super::intercept::Interception;
 use super::netlink::Socket;
 use super::route;
 use crate::config::Interface;
@@ -26,12 +27,15 @@ pub struct Keeper {
 
 struct Kept {
     device: Device,
+    interception: Interception,
     remove_on_exit: bool,
     news: AsyncFd<Socket>,
     period: Interval,
     pace: Interval,
     /// Something has happened that nobody has looked at.
     disturbed: bool,
+    /// It is time to look at what stands against interception, too.
+    thorough: bool,
     /// What was wrong when it was last looked at.
     wrong: Option<String>,
 }
@@ -51,14 +55,31 @@ impl Keeper {
         )]
         let news = route::listen().and_then(AsyncFd::new);
         let news = news.map_err(|error| Fault::Refused { what: "open a netlink socket".to_owned(), error })?;
-        let mut device = Device::new(&said.name, said.addresses.clone())?;
+        let mut device = Device::new(&said.name, said.addresses.clone(), said.intercept.clone())?;
         let done = device.set_right()?;
-        tracing::info!(device = device.name(), addresses = ?device.wanted, changes = done.join(", "), "interface is set up");
+        tracing::info!(device = device.name(), addresses = ?said.addresses, changes = done.join(", "), "interface is set up");
         let mut pace = interval(PACE);
         pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let remove_on_exit = said.remove_on_exit;
-        let kept = Kept { device, remove_on_exit, news, period: interval(PERIOD), pace, disturbed: false, wrong: None };
+        let kept = Kept {
+            device,
+            interception: Interception::of(said.intercept.clone(), &said.addresses),
+            remove_on_exit,
+            news,
+            period: interval(PERIOD),
+            pace,
+            disturbed: false,
+            thorough: false,
+            wrong: None,
+        };
         Ok(Self { kept: Some(kept) })
+    }
+
+    /// Takes the questions for the addresses of `intercept`, if it may. For when somebody listens there.
+    pub fn intercept(&mut self, control: &Control) {
+        let Some(kept) = &mut self.kept else { return };
+        kept.interception.tend(&mut kept.device);
+        control.interception_active.set(f64::from(u8::from(kept.interception.is_active())));
     }
 
     /// Returns when it is to be looked at. May be dropped and called again.
@@ -67,7 +88,7 @@ impl Keeper {
         if !kept.disturbed {
             tokio::select! {
                 () = concerned(&kept.news, &kept.device) => {}
-                _ = kept.period.tick() => {}
+                _ = kept.period.tick() => kept.thorough = true,
             }
             kept.disturbed = true;
         }
@@ -78,7 +99,13 @@ impl Keeper {
     /// Looks at it, and puts back what is not as it should be.
     pub fn mend(&mut self, control: &Control) {
         let Some(kept) = &mut self.kept else { return };
-        match kept.device.set_right() {
+        let mut right = kept.device.set_right();
+        if std::mem::take(&mut kept.thorough) || right.is_err() || kept.interception.is_refused() {
+            kept.interception.tend(&mut kept.device);
+            control.interception_active.set(f64::from(u8::from(kept.interception.is_active())));
+            right = right.or_else(|_| kept.device.set_right());
+        }
+        match right {
             Ok(done) => {
                 if !done.is_empty() {
                     control.interface_repairs.increment(1);
@@ -100,9 +127,18 @@ impl Keeper {
         control.interface_right.set(if kept.wrong.is_some() { 0.0 } else { 1.0 });
     }
 
+    /// Takes no more questions that are for others.
+    pub fn stop_intercepting(&mut self) {
+        if let Some(kept) = &mut self.kept {
+            kept.interception.end();
+        }
+    }
+
     /// Leaves the node as it is to be without us.
     pub fn leave(&mut self) {
-        if let Some(kept) = self.kept.as_mut().filter(|kept| kept.remove_on_exit) {
+        let Some(kept) = &mut self.kept else { return };
+        kept.interception.leave(&mut kept.device);
+        if kept.remove_on_exit {
             kept.device.remove();
         }
     }

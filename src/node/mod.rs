@@ -3,8 +3,11 @@
 
 mod device;
 mod fault;
+mod intercept;
 mod keeper;
 mod netlink;
+mod nftables;
+mod refusal;
 mod route;
 
 pub use fault::Fault;

@@ -6,7 +6,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::sys::socket::{
-    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, send, socket,
+    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, getsockname, recv, send, socket,
 };
 
 /// `struct nlmsghdr`.
@@ -105,6 +105,12 @@ impl Socket {
         Ok(Self { descriptor, sequence: 0 })
     }
 
+    /// The number that no other socket of this family has in this network: the process's own, unless
+    /// another has that.
+    pub(super) fn port(&self) -> io::Result<u32> {
+        Ok(getsockname::<NetlinkAddr>(self.descriptor.as_raw_fd())?.pid())
+    }
+
     /// Has the kernel do something.
     pub(super) fn order(&mut self, request: &Request) -> io::Result<()> {
         self.send(std::slice::from_ref(request), libc::NLM_F_ACK)?;
@@ -153,6 +159,23 @@ impl Socket {
                 }
                 reply.result().unwrap_or(Ok(()))?;
                 list.push(reply);
+            }
+        }
+    }
+
+    /// Sends all of these at once. The error comes with the place of the request that it is about.
+    pub(super) fn transact(&mut self, requests: &[Request]) -> Result<(), (usize, io::Error)> {
+        let first = self.sequence.wrapping_add(1);
+        self.send(requests, 0).map_err(|error| (0, error))?;
+        loop {
+            let replies = match self.receive() {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                replies => replies.map_err(|error| (0, error))?,
+            };
+            for reply in replies {
+                if let Some(Err(error)) = reply.result() {
+                    return Err((reply.sequence.wrapping_sub(first) as usize, error));
+                }
             }
         }
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use nix::sys::signal::Signal;
@@ -16,6 +16,13 @@ use super::wait::{PATIENCE, until};
 pub(crate) fn zerohop() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_zerohop"));
     command.env_clear();
+    command
+}
+
+/// zerohop as root without the capability to change the network.
+pub(crate) fn without_net_admin(setpriv: &Path) -> Command {
+    let mut command = Command::new(setpriv);
+    command.env_clear().args(["--bounding-set=-net_admin", "--inh-caps=-net_admin", env!("CARGO_BIN_EXE_zerohop")]);
     command
 }
 

@@ -7,7 +7,7 @@ use hickory_proto::rr::RecordType::A;
 use nix::sys::signal::Signal;
 
 use super::client::Ask;
-use super::harness::{Zerohop, zerohop};
+use super::harness::{Zerohop, without_net_admin, zerohop};
 use super::namespace::{Ip, NODE, alone};
 use super::pod::Pod;
 use super::process::{find, say_skipped};
@@ -54,13 +54,6 @@ fn refusal_by(mut zerohop: Command, interface: &str) -> String {
     assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
     let said = String::from_utf8(output.stderr).unwrap();
     said.lines().last().unwrap().to_owned()
-}
-
-/// zerohop as root without the capability to change the network.
-fn without_net_admin(setpriv: &std::path::Path) -> Command {
-    let mut command = Command::new(setpriv);
-    command.env_clear().args(["--bounding-set=-net_admin", "--inh-caps=-net_admin", env!("CARGO_BIN_EXE_zerohop")]);
-    command
 }
 
 #[test]
@@ -237,8 +230,9 @@ fn no_other_program_is_run() {
         let mut command = Command::new(&strace);
         command.env_clear().args(["--follow-forks", "--trace=execve,execveat", "--output"]).arg(trace.path());
         command.arg(env!("CARGO_BIN_EXE_zerohop"));
-        let zerohop = Zerohop::by(command, NODE.parse().unwrap(), &format!("{OWN}[interface]\n"));
-        assert_eq!(Ask::new("a.own.example.", A).udp(zerohop.address).data(A), ["10.0.0.1"]);
+        let sections = format!("{OWN}[interface]\nintercept = ['10.96.0.10']\n");
+        let zerohop = Zerohop::by(command, NODE.parse().unwrap(), &sections);
+        assert_eq!(zerohop.metrics().sum("zerohop_interception_active", &[]), 1);
         let calls = std::fs::read_to_string(trace.path()).unwrap();
         assert_eq!(calls.matches("execve").count(), 1, "its own start: {calls}");
     });

@@ -47,6 +47,7 @@ mod flood;
 mod forgery;
 mod harness;
 mod hosts;
+mod intercept;
 mod interface;
 mod lifecycle;
 mod load;
