@@ -159,7 +159,7 @@ impl Daemon {
             .enumerate()
             .map(|(index, sockets)| Worker::start(start(index), sockets))
             .collect::<io::Result<Vec<_>>>()?;
-        keeper.intercept(&registry.control);
+        keeper.settle(&registry.control);
         let admin = Rc::new(Admin {
             registry: Arc::clone(&registry),
             shared,

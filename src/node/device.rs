@@ -28,13 +28,23 @@ pub(super) struct Device {
     home: Option<Link>,
     /// What this process has added, on whatever device.
     added: Vec<IpAddr>,
+    /// Whether nobody else serves at what an earlier configuration has left.
+    is_ours_alone: bool,
 }
 
 impl Device {
     /// `tolerated` are addresses that it may have from before, and will have once they are claimed.
     pub(super) fn new(name: &str, wanted: Vec<IpAddr>, tolerated: Vec<IpAddr>) -> Result<Self, Fault> {
         let route = Route::open().map_err(|error| refused("open a netlink socket", error))?;
-        Ok(Self { route, name: name.to_owned(), wanted, tolerated, home: None, added: Vec::new() })
+        Ok(Self {
+            route,
+            name: name.to_owned(),
+            wanted,
+            tolerated,
+            home: None,
+            added: Vec::new(),
+            is_ours_alone: false,
+        })
     }
 
     /// The device's name; that of the loopback device where the kernel has no dummies.
@@ -97,6 +107,11 @@ impl Device {
                     || self.tolerated.contains(&address.ip)
             }
         }
+    }
+
+    /// From now on what an earlier configuration has left is removed.
+    pub(super) fn tidy(&mut self) {
+        self.is_ours_alone = true;
     }
 
     /// From now on it has to have these as well, and they are ours wherever they come from: nobody else
@@ -204,6 +219,9 @@ impl Device {
             let is_single = length == if ip.is_ipv4() { 32 } else { 128 };
             if home.alias.as_deref() != Some(MARK) || !is_single {
                 return Err(Fault::Inhabited { name: home.name.clone(), ip, length });
+            }
+            if !self.is_ours_alone {
+                continue;
             }
             let result = self.route.remove_address(home.index, ip);
             self.allowed(result, Some(home), || format!("take {ip} from {}", home.name))?;

@@ -58,7 +58,8 @@ impl Keeper {
         let mut device = Device::new(&said.name, said.addresses.clone(), said.intercept.clone())?;
         let done = device.set_right()?;
         tracing::info!(device = device.name(), addresses = ?said.addresses, changes = done.join(", "), "interface is set up");
-        let mut pace = interval(PACE);
+        let (mut period, mut pace) = (interval(PERIOD), interval(PACE));
+        period.set_missed_tick_behavior(MissedTickBehavior::Delay);
         pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let remove_on_exit = said.remove_on_exit;
         let kept = Kept {
@@ -66,7 +67,7 @@ impl Keeper {
             interception: Interception::of(said.intercept.clone(), &said.addresses),
             remove_on_exit,
             news,
-            period: interval(PERIOD),
+            period,
             pace,
             disturbed: false,
             thorough: false,
@@ -75,9 +76,18 @@ impl Keeper {
         Ok(Self { kept: Some(kept) })
     }
 
-    /// Takes the questions for the addresses of `intercept`, if it may. For when somebody listens there.
-    pub fn intercept(&mut self, control: &Control) {
+    /// For when the sockets are ours, and so no other instance serves here: what an earlier one has left
+    /// goes, and the questions for the addresses of `intercept` are taken, if they may.
+    pub fn settle(&mut self, control: &Control) {
         let Some(kept) = &mut self.kept else { return };
+        kept.device.tidy();
+        match kept.device.set_right() {
+            Ok(done) if done.is_empty() => {}
+            Ok(done) => {
+                tracing::info!(device = kept.device.name(), changes = done.join(", "), "interface is tidied up");
+            }
+            Err(fault) => tracing::error!(device = kept.device.name(), "interface cannot be tidied up: {fault}"),
+        }
         kept.interception.tend(&mut kept.device);
         control.interception_active.set(f64::from(u8::from(kept.interception.is_active())));
     }

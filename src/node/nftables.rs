@@ -149,18 +149,18 @@ fn is_unknown(error: &io::Error) -> bool {
 fn read_chain(payload: &[u8]) -> Option<BaseChain> {
     let rest = payload.get(4..)?;
     let hook = attribute(rest, CHAIN_HOOK)?;
-    let policy = attribute(rest, CHAIN_POLICY).and_then(be);
+    let policy = attribute(rest, CHAIN_POLICY).and_then(big_endian);
     Some(BaseChain {
         family: i32::from(*payload.first()?),
         table: text(attribute(rest, CHAIN_TABLE)?),
         name: text(attribute(rest, CHAIN_NAME)?),
         kind: attribute(rest, CHAIN_TYPE).map(text).unwrap_or_default(),
-        hook: be(attribute(hook, HOOK_NUMBER)?)?.cast_signed(),
+        hook: big_endian(attribute(hook, HOOK_NUMBER)?)?.cast_signed(),
         drops: policy == Some(libc::NF_DROP.cast_unsigned()),
     })
 }
 
-fn be(octets: &[u8]) -> Option<u32> {
+fn big_endian(octets: &[u8]) -> Option<u32> {
     octets.first_chunk().map(|octets| u32::from_be_bytes(*octets))
 }
 

@@ -1,5 +1,6 @@
 //! The device with our addresses: made, adopted, repaired, refused, and left.
 
+use std::net::UdpSocket;
 use std::process::Command;
 use std::time::Duration;
 
@@ -18,9 +19,7 @@ const REPAIR: Duration = Duration::from_secs(1);
 
 /// The device that the addresses are expected on; the loopback one where the kernel has no dummies.
 fn device(ip: &Ip) -> &'static str {
-    let has_dummies = ip.can("link add try0 type dummy");
-    if has_dummies {
-        ip.run("link delete try0");
+    if can_make_dummies(ip) {
         return "zerohop0";
     }
     say_skipped("the kernel's dummy driver, and goes on with the loopback device instead");
@@ -29,7 +28,15 @@ fn device(ip: &Ip) -> &'static str {
 
 /// Whether this kernel has dummies, for what cannot be tested otherwise.
 fn has_dummies(ip: &Ip) -> bool {
-    device(ip) == "zerohop0"
+    let has = can_make_dummies(ip);
+    if !has {
+        say_skipped("the kernel's dummy driver");
+    }
+    has
+}
+
+fn can_make_dummies(ip: &Ip) -> bool {
+    ip.can("link add try0 type dummy") && ip.can("link delete try0")
 }
 
 fn has(ip: &Ip, device: &str, address: &str) -> bool {
@@ -62,6 +69,9 @@ fn a_pod_asks_the_link_local_address_and_what_is_deleted_comes_back() {
         let device = device(ip);
         let zerohop = start("addresses = ['169.254.20.10/32', '169.254.20.12/32', 'fd00::a/128']");
         zerohop.log_line(&["interface is set up", device]);
+        if device == "lo" {
+            zerohop.log_line(&["this kernel has no dummy devices: lo has the addresses"]);
+        }
         let pod = Pod::beside(ip);
         let from_pod = || [false, true].map(|over_tcp| pod.asks(NODE, "a.own.example.", over_tcp));
         assert_eq!(from_pod(), [["10.0.0.1"], ["10.0.0.1"]]);
@@ -85,11 +95,16 @@ fn a_device_that_is_deleted_comes_back() {
         if !has_dummies(ip) {
             return;
         }
-        let zerohop = start("");
+        let zerohop = start("addresses = ['169.254.20.10', 'fd00::a']");
+        let is_right = || {
+            let has_both = has(ip, "zerohop0", "169.254.20.10/32") && has(ip, "zerohop0", "fd00::a/128");
+            (has_both && ip.says("link show up dev zerohop0").contains("UP")).then_some(())
+        };
         ip.run("link delete zerohop0");
-        until_within(REPAIR, "the device", || has(ip, "zerohop0", "169.254.20.10/32").then_some(()));
+        until_within(REPAIR, "the device", is_right);
+        // The kernel takes the addresses of IPv6 away with that.
         ip.run("link set zerohop0 down");
-        until_within(REPAIR, "the device up", || ip.says("link show up dev zerohop0").contains("UP").then_some(()));
+        until_within(REPAIR, "the device up", is_right);
         assert_eq!(zerohop.metrics().sum("zerohop_interface_right", &[]), 1);
     });
 }
@@ -125,11 +140,26 @@ fn what_an_earlier_configuration_left_on_our_own_device_goes() {
         first.process.signal(Signal::SIGTERM);
         assert_eq!(first.process.exit_code(), Some(0));
         assert!(has(ip, "zerohop0", "169.254.20.11/32"), "kept");
+        let taken = UdpSocket::bind(NODE).unwrap();
+        assert!(refusal("").contains("Address already in use"));
+        assert!(has(ip, "zerohop0", "169.254.20.11/32"), "another instance may serve there");
+        drop(taken);
         let mut second = start("remove-on-exit = true");
         assert!(has(ip, "zerohop0", "169.254.20.10/32") && !has(ip, "zerohop0", "169.254.20.11/32"));
         second.process.signal(Signal::SIGTERM);
         assert_eq!(second.process.exit_code(), Some(0));
         assert!(!ip.can("link show dev zerohop0"), "our own goes whole");
+    });
+}
+
+#[test]
+fn the_loopback_device_may_be_the_one() {
+    alone(|ip| {
+        let zerohop = start("name = 'lo'");
+        assert!(has(ip, "lo", "169.254.20.10/32") && !ip.can("link show dev zerohop0"));
+        ip.run("address del 169.254.20.10/32 dev lo");
+        until_within(REPAIR, "the address", || has(ip, "lo", "169.254.20.10/32").then_some(()));
+        assert_eq!(zerohop.metrics().sum("zerohop_interface_right", &[]), 1);
     });
 }
 
@@ -211,7 +241,7 @@ fn without_the_capability_it_says_what_to_do_and_works_when_that_is_done() {
             )),
             "{said}"
         );
-        if has_dummies(ip) {
+        if can_make_dummies(ip) {
             commands.split(" && ").for_each(|command| ip.run(command.strip_prefix("ip ").unwrap()));
         } else {
             ip.run("address add 169.254.20.10/32 dev lo");
