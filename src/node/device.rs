@@ -6,6 +6,7 @@
 
 use std::io;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use super::fault::{Fault, add_command};
 use super::route::{Address, Link, News, Route};
@@ -13,6 +14,10 @@ use super::route::{Address, Link, News, Route};
 /// The alias of the devices that we make: `ip link` shows it.
 const MARK: &str = "zerohop";
 const LOOPBACK: &str = "lo";
+
+/// How often it is looked whether an address is ready, and how long it takes at most between.
+const LOOKS: u32 = 100;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(1);
 
 /// See the module's head.
 #[derive(Debug)]
@@ -94,6 +99,30 @@ impl Device {
     pub(super) fn held_elsewhere(&mut self, ips: &[IpAddr]) -> Result<Option<Fault>, Fault> {
         let (home, addresses) = (self.find()?, self.addresses()?);
         self.elsewhere(ips, home.as_ref(), &addresses)
+    }
+
+    /// An address that the kernel does not deliver to us although the device has it. For IPv6 it gets ready
+    /// a moment after it was added, and says nothing then.
+    pub(super) fn undelivered(&mut self, ips: &[IpAddr]) -> Result<Option<IpAddr>, Fault> {
+        let mut far = self.first_far(ips)?;
+        for _ in 0..LOOKS {
+            if far.is_none() {
+                break;
+            }
+            std::thread::park_timeout(BETWEEN_LOOKS);
+            far = self.first_far(ips)?;
+        }
+        Ok(far)
+    }
+
+    fn first_far(&mut self, ips: &[IpAddr]) -> Result<Option<IpAddr>, Fault> {
+        for &ip in ips {
+            let is_local = self.route.is_local(ip).map_err(|error| refused(&format!("say where {ip} is"), error))?;
+            if !is_local {
+                return Ok(Some(ip));
+            }
+        }
+        Ok(None)
     }
 
     /// Whether the news may mean that it is not as it was.

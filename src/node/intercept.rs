@@ -76,6 +76,9 @@ impl Interception {
         }
         device.claim(&self.ips);
         device.set_right().map_err(Refusal::Device)?;
+        if let Some(ip) = device.undelivered(&self.ips).map_err(Refusal::Device)? {
+            return Err(Refusal::Undelivered(ip));
+        }
         let table = Table::install(&self.untracked).map_err(Refusal::Table)?;
         tracing::info!(addresses = spelled(&self.ips), table = table.name, "interception begins");
         if has_legacy_filter() {

@@ -17,6 +17,8 @@ pub(super) const WORD: &str = "zerohop";
 pub(super) enum Refusal {
     Ipvs(IpAddr),
     Device(Fault),
+    /// The device has it, and it is sent elsewhere.
+    Undelivered(IpAddr),
     /// This chain drops what it does not know; `ips` are those of its family.
     Drops {
         chain: BaseChain,
@@ -35,6 +37,10 @@ impl fmt::Display for Refusal {
                 f.write_str("kubelet's `clusterDNS` name the link-local address of `server.listen` instead")
             }
             Self::Device(fault) => fault.fmt(f),
+            Self::Undelivered(ip) => {
+                write!(f, "what is sent to {ip} does not stay on this node, though our device has the address; ")?;
+                write!(f, "see what `ip route get {ip}` and `ip rule` say")
+            }
             Self::Drops { chain, ips } => drops(f, chain, ips),
             Self::Table(TableError::Unknown) => {
                 f.write_str("this kernel has no nftables; load its module nf_tables, or do without `intercept`")
@@ -105,6 +111,7 @@ mod tests {
         };
         let refusals = [
             Refusal::Ipvs(v4),
+            Refusal::Undelivered(v4),
             Refusal::Device(Fault::Elsewhere {
                 ip: v4,
                 length: 24,

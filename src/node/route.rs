@@ -73,6 +73,21 @@ impl Route {
         Ok(self.0.list(&all)?.iter().filter_map(|reply| address(&reply.payload)).collect())
     }
 
+    /// Whether what is sent to an address stays on this node.
+    pub(super) fn is_local(&mut self, ip: IpAddr) -> io::Result<bool> {
+        let octets = octets(ip);
+        let length = u8::try_from(8 * octets.len()).unwrap_or_default();
+        let mut fixed = vec![family(ip), length];
+        fixed.resize(12, 0);
+        let attributes = Attributes::default().octets(libc::RTA_DST, &octets);
+        match self.0.ask(&Request { kind: libc::RTM_GETROUTE, flags: 0, fixed, attributes }) {
+            Ok(reply) => Ok(reply.payload.get(7) == Some(&libc::RTN_LOCAL)),
+            // No way there, yet.
+            Err(error) if error.raw_os_error() == Some(libc::ENETUNREACH) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     pub(super) fn add_dummy(&mut self, name: &str) -> io::Result<()> {
         let kind = Attributes::default().text(libc::IFLA_INFO_KIND, "dummy");
         let attributes = Attributes::default().text(libc::IFLA_IFNAME, name).nested(libc::IFLA_LINKINFO, &kind);
@@ -131,17 +146,24 @@ fn of_link(kind: u16, index: u32, flags: i32, up: i32, attributes: Attributes) -
 
 /// A request with a `struct ifaddrmsg`.
 fn of_address(kind: u16, flags: i32, device: u32, ip: IpAddr) -> Request {
-    let (octets, of_v6) = match ip {
-        IpAddr::V4(v4) => (v4.octets().to_vec(), false),
-        IpAddr::V6(v6) => (v6.octets().to_vec(), true),
-    };
-    let length = if of_v6 { 128 } else { 32 };
+    let octets = octets(ip);
     // Nobody else is on the device who could have the same address, and asking takes a second.
-    let no_detection = if of_v6 { 2 } else { 0 };
-    let mut fixed = vec![FAMILIES[usize::from(of_v6)], length, no_detection, 0];
+    let (length, no_detection) = if ip.is_ipv6() { (128, 2) } else { (32, 0) };
+    let mut fixed = vec![family(ip), length, no_detection, 0];
     fixed.extend(device.to_ne_bytes());
     let attributes = Attributes::default().octets(libc::IFA_LOCAL, &octets).octets(libc::IFA_ADDRESS, &octets);
     Request { kind, flags, fixed, attributes }
+}
+
+fn octets(ip: IpAddr) -> Vec<u8> {
+    match ip {
+        IpAddr::V4(v4) => v4.octets().to_vec(),
+        IpAddr::V6(v6) => v6.octets().to_vec(),
+    }
+}
+
+fn family(ip: IpAddr) -> u8 {
+    FAMILIES[usize::from(ip.is_ipv6())]
 }
 
 /// Reads a `struct ifinfomsg` and what follows.
@@ -185,6 +207,8 @@ mod tests {
         let lo = route.named("lo").unwrap().unwrap();
         assert!(lo.is_loopback && lo.kind.is_none());
         assert_eq!(route.numbered(lo.index).unwrap(), Some(lo.clone()));
+        assert!(route.is_local(Ipv4Addr::LOCALHOST.into()).unwrap());
+        assert!(!route.is_local("192.0.2.1".parse().unwrap()).unwrap());
         assert_eq!(route.named("no-such-device").unwrap(), None);
         let addresses = route.addresses().unwrap();
         let has = |address: &Address| (address.device, address.ip) == (lo.index, IpAddr::V4(Ipv4Addr::LOCALHOST));
