@@ -14,5 +14,6 @@ pub mod forward;
 pub mod handler;
 pub mod listener;
 pub mod metrics;
+pub mod node;
 pub mod upstream;
 pub mod zone;

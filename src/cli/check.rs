@@ -35,7 +35,7 @@ fn summary(config: &Config) -> String {
     let records = config.configured_zones().map(|zone| zone.records.len()).sum();
     let patterns = config.configured_zones().map(|zone| zone.patterns.len()).sum();
     [
-        counted(config.server.addresses().len(), "listen address", "listen addresses"),
+        counted(config.addresses().len(), "listen address", "listen addresses"),
         counted(config.configured_zones().count(), "zone", "zones"),
         counted(records, "record", "records"),
         counted(patterns, "pattern", "patterns"),

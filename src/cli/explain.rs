@@ -120,7 +120,7 @@ fn tell(source: &Source, said: &Explain, out: &mut dyn Write, err: &mut dyn Writ
         }
     };
     let config = loaded.config;
-    let nameservers = Nameservers::read(&config, &config.server.addresses());
+    let nameservers = Nameservers::read(&config, &config.addresses());
     for problem in &nameservers.problems {
         writeln!(err, "warning: {problem}")?;
     }

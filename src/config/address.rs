@@ -59,6 +59,22 @@ pub(super) fn ip(text: &str) -> Result<IpAddr, Message> {
     })
 }
 
+/// Reads one address that a device can have, with or without the length that says it is one.
+pub(super) fn of_device(text: &str) -> Result<IpAddr, Message> {
+    let (bare, length) = text.split_once('/').map_or((text, None), |(bare, length)| (bare, Some(length)));
+    let ip = ip(bare)?;
+    let width = if ip.is_ipv4() { "32" } else { "128" };
+    if length.is_some_and(|length| length != width) {
+        let problem = format!("{text:?} is not one address");
+        return Err(Message::new(problem, format!(r#"write "{ip}/{width}""#)));
+    }
+    if ip.is_unspecified() || ip.is_multicast() || ip.is_loopback() || ip.to_canonical() != ip {
+        let problem = format!("{ip} is no address for a device of our own");
+        return Err(Message::new(problem, r#"write one that nobody else has, as "169.254.20.10""#));
+    }
+    Ok(ip)
+}
+
 /// Reads `10.0.0.0/8`, or one address.
 pub(super) fn prefix(text: &str) -> Result<Prefix, Message> {
     let (address, length) = text.split_once('/').map_or((text, None), |(address, length)| (address, Some(length)));
@@ -218,6 +234,11 @@ pub fn reaches(server: SocketAddr, listen: SocketAddr) -> bool {
     // `[::]` takes IPv4 as well, `0.0.0.0` does not take IPv6.
     let any = own.is_unspecified() && (own.is_ipv6() || asked.is_ipv4());
     server.port() == listen.port() && (asked == own || any && asked.is_loopback())
+}
+
+/// Whether a listener for all addresses takes in what arrives at `other`.
+pub(super) fn takes_in(listen: SocketAddr, other: SocketAddr) -> bool {
+    listen.ip().is_unspecified() && listen.is_ipv4() == other.is_ipv4() && listen.port() == other.port()
 }
 
 /// An address alone; an IPv6 one may stand in brackets.

@@ -13,7 +13,7 @@ use super::text::At;
 
 pub(super) struct File {
     pub(super) server: Server,
-    pub(super) intercept: Vec<At<String>>,
+    pub(super) interface: Option<Interface>,
     pub(super) admin: Admin,
     pub(super) cache: Cache,
     pub(super) log_format: String,
@@ -40,6 +40,14 @@ pub(super) struct ServerTls {
     pub(super) listen: Option<Vec<At<String>>>,
     pub(super) certificate: Option<At<String>>,
     pub(super) key: Option<At<String>>,
+}
+
+pub(super) struct Interface {
+    pub(super) span: Range<usize>,
+    pub(super) name: Option<At<String>>,
+    pub(super) addresses: Option<Vec<At<String>>>,
+    pub(super) intercept: Vec<At<String>>,
+    pub(super) remove_on_exit: bool,
 }
 
 pub(super) struct Cache {
@@ -138,7 +146,9 @@ pub(super) fn read(report: &mut Report<'_>) -> File {
     let log = single(Section::Log, report);
     File {
         server: server(&single(Section::Server, report), report),
-        intercept: single(Section::Interface, report).texts(&keys::INTERCEPT, report).unwrap_or_default(),
+        interface: root
+            .contains_key(Section::Interface.path())
+            .then(|| interface(single(Section::Interface, report), report)),
         admin: admin(&single(Section::Admin, report), report),
         cache: cache(&single(Section::Cache, report), report),
         log_format: word(&log, &keys::LOG_FORMAT, report).value,
@@ -200,6 +210,16 @@ fn server_tls(server: &DeTable<'_>, report: &mut Report<'_>) -> Option<ServerTls
         key: table.text(&keys::TLS_KEY, report),
         span: table.span,
     })
+}
+
+fn interface(table: Table<'_>, report: &mut Report<'_>) -> Interface {
+    Interface {
+        name: table.text(&keys::INTERFACE_NAME, report),
+        addresses: table.texts(&keys::INTERFACE_ADDRESSES, report),
+        intercept: table.texts(&keys::INTERCEPT, report).unwrap_or_default(),
+        remove_on_exit: table.flag(&keys::REMOVE_ON_EXIT, report).is_some_and(|at| at.value),
+        span: table.span,
+    }
 }
 
 fn admin(table: &Table<'_>, report: &mut Report<'_>) -> Admin {

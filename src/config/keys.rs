@@ -191,8 +191,14 @@ TLS_CERTIFICATE: ServerTls "certificate", Text("a path"), Required,
 TLS_KEY: ServerTls "key", Text("a path"), Required,
     "A PEM file of the private key to `certificate`.";
 
+INTERFACE_NAME: Interface "name", Text("the name of a device"), Toml(r#""zerohop0""#),
+    "The device that has the addresses: a `dummy` of our own, made when it is missing, or `lo`.";
+INTERFACE_ADDRESSES: Interface "addresses", Texts("IP addresses, with or without `/32` or `/128`"), Described("the link-local IPv4 and unique local IPv6 addresses of `server.listen`"),
+    "What is put on the device, and put back when it goes.";
 INTERCEPT: Interface "intercept", Texts("IP addresses"), Toml("[]"),
-    "Addresses of another DNS service, such as kube-dns, to answer at as well, on each port of `server.listen`. The address must be on the node already: this version adds none to a device.";
+    "Addresses of another DNS service, such as the ClusterIP of kube-dns, whose questions are taken on this node: the device has them as well, zerohop answers there on port 53, and rules of nftables have connection tracking, and so kube-proxy, pass them by. Where that cannot work, the log says why, and the questions go where they went.";
+REMOVE_ON_EXIT: Interface "remove-on-exit", Flag, Toml("false"),
+    "Whether a stop takes away what zerohop has added. Otherwise the device stays for the next start, and no question meets a missing address in between.";
 
 ADMIN_LISTEN: Admin "listen", Text("an IP address with a port, or `off`"), Toml(r#""127.0.0.1:9153""#),
     "Where operators look: /metrics, /health, /ready.";
@@ -290,7 +296,7 @@ MATCH_TTL: Match "ttl", Ttl { max: MAX_TTL }, Described("the zone's `ttl`"),
 pub(super) const LATER: &[(Section, &[&str])] = &[
     (Section::Server, &["lameduck"]),
     (Section::ServerTls, &[]),
-    (Section::Interface, &["name", "addresses"]),
+    (Section::Interface, &[]),
     (Section::Admin, &["families", "control"]),
     (Section::Cache, &["persist"]),
     (Section::Log, &["queries", "dnstap", "sample-rate"]),

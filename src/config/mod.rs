@@ -19,7 +19,7 @@ mod tests;
 mod text;
 mod validate;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,6 +42,8 @@ pub use text::Place;
 #[derive(Debug)]
 pub struct Config {
     pub server: Server,
+    /// `None`: the node's devices are left alone.
+    pub interface: Option<Interface>,
     pub admin: Admin,
     pub cache: Cache,
     pub log: Log,
@@ -53,6 +55,19 @@ pub struct Config {
 }
 
 impl Config {
+    /// Where the questions of those come in whose addresses are intercepted. What a listener for all
+    /// addresses takes in needs none of its own.
+    pub fn intercept_listen(&self) -> Vec<SocketAddr> {
+        let intercept = self.interface.iter().flat_map(|interface| &interface.intercept);
+        let sockets = intercept.map(|&ip| SocketAddr::new(ip, address::DNS_PORT));
+        sockets.filter(|socket| !self.server.listen.iter().any(|own| address::takes_in(*own, *socket))).collect()
+    }
+
+    /// All addresses where questions come in, however they do.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.server.addresses().into_iter().chain(self.intercept_listen()).collect()
+    }
+
     /// The zones that the file names.
     pub fn configured_zones(&self) -> impl Iterator<Item = &Zone> {
         self.zones.iter().filter(|zone| !zone.special)
@@ -88,7 +103,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// All addresses where questions come in, however they do.
+    /// The addresses that the file has listeners for, with and without TLS.
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.listen.iter().chain(self.tls.iter().flat_map(|tls| &tls.listen)).copied().collect()
     }
@@ -109,9 +124,21 @@ pub struct ServerTls {
 /// A range of addresses in CIDR notation. The bits of `address` below `length` are zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Prefix {
-    pub address: std::net::IpAddr,
+    pub address: IpAddr,
     /// Leading bits that count: 0 to 32, or to 128.
     pub length: u8,
+}
+
+/// `[interface]`: the device that has our addresses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Interface {
+    pub name: String,
+    /// No address twice, and none of `intercept`; one of the two lists is not empty.
+    pub addresses: Vec<IpAddr>,
+    /// Addresses of another DNS service whose questions we take.
+    pub intercept: Vec<IpAddr>,
+    /// Whether a stop takes away what we have added.
+    pub remove_on_exit: bool,
 }
 
 /// `[admin]`: where operators look.

@@ -102,6 +102,7 @@ pub(super) fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("server.tcp-idle", a.tcp_idle != b.tcp_idle),
         ("server.tcp-read", a.tcp_read != b.tcp_read),
         ("server.drain", a.drain != b.drain),
+        ("interface", old.interface != new.interface),
         ("admin.listen", old.admin.listen != new.admin.listen),
         ("admin.metrics-listen", old.admin.metrics_listen != new.admin.metrics_listen),
         ("cache.max-bytes", old.cache.max_bytes != new.cache.max_bytes),

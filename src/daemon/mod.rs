@@ -26,6 +26,7 @@ use crate::forward::Shared;
 use crate::handler::Tables;
 use crate::listener::{self, BindError, Identity, Limits, Start, Worker};
 use crate::metrics::Registry;
+use crate::node::{self, Keeper};
 use crate::upstream;
 use crate::zone::Unfit;
 
@@ -39,6 +40,8 @@ const FRONTS_SHARE: u64 = 8;
 /// Why the daemon could not start.
 #[derive(Debug)]
 pub enum StartError {
+    /// The device of `[interface]` cannot be as it should be.
+    Interface(node::Fault),
     Bind(BindError),
     /// Records that no message can carry.
     Unfit(Unfit),
@@ -49,6 +52,7 @@ pub enum StartError {
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Interface(fault) => fault.fmt(f),
             Self::Bind(error) => error.fmt(f),
             Self::Unfit(error) => error.fmt(f),
             Self::System(error) => write!(f, "the system is out of a resource: {error}"),
@@ -93,6 +97,7 @@ struct Daemon {
     files: Files,
     /// Those that are served.
     nameservers: Nameservers,
+    keeper: Keeper,
     registry: Arc<Registry>,
     tables: Arc<ArcSwap<Tables>>,
     /// Who we are to clients over TLS, if we serve any.
@@ -107,7 +112,7 @@ impl Daemon {
         let clock = Clock::start();
         let registry = Arc::new(Registry::new(config.server.workers));
         let ready = build::secret_name();
-        let nameservers = Nameservers::read(&config, &config.server.addresses());
+        let nameservers = Nameservers::read(&config, &config.addresses());
         for problem in &nameservers.problems {
             tracing::warn!("{problem}");
         }
@@ -121,10 +126,13 @@ impl Daemon {
         let (store, _) = Store::start(config.cache.max_bytes - fronts, config.cache.negative_share)?;
         let shared =
             Arc::new(Shared { store, failures: Failures::default(), in_flight: Arc::default(), loops: Arc::default() });
+        let mut keeper = Keeper::start(config.interface.as_ref(), &registry.control).map_err(StartError::Interface)?;
         let connections = Arc::new(Semaphore::new(server.tcp_connections));
         let mut sockets: Vec<Vec<listener::Sockets>> = (0..server.workers).map(|_| Vec::new()).collect();
-        for &address in &server.listen {
-            let opened = listener::open(address, server.workers).map_err(StartError::Bind)?;
+        let said = server.listen.iter().map(|&address| (address, "[server] listen"));
+        let intercepted = config.intercept_listen().into_iter().map(|address| (address, "[interface] intercept"));
+        for (address, key) in said.chain(intercepted) {
+            let opened = listener::open(address, server.workers, key).map_err(StartError::Bind)?;
             sockets.iter_mut().zip(opened).for_each(|(worker, socket)| worker.push(socket));
         }
         let identity = server.tls.as_ref().map(|tls| Identity::new(Arc::clone(&tls.identity)));
@@ -153,6 +161,7 @@ impl Daemon {
             .enumerate()
             .map(|(index, sockets)| Worker::start(start(index), sockets))
             .collect::<io::Result<Vec<_>>>()?;
+        keeper.settle(&registry.control);
         let admin = Rc::new(Admin {
             registry: Arc::clone(&registry),
             shared,
@@ -164,7 +173,20 @@ impl Daemon {
         });
         say_hello(&source, &config, &tables.load());
         let reloaded = None;
-        Ok(Self { source, config, reloaded, files, nameservers, registry, tables, identity, admin, workers, stop })
+        Ok(Self {
+            source,
+            config,
+            reloaded,
+            files,
+            nameservers,
+            keeper,
+            registry,
+            tables,
+            identity,
+            admin,
+            workers,
+            stop,
+        })
     }
 
     async fn serve(mut self) -> Result<(), StartError> {
@@ -202,16 +224,19 @@ impl Daemon {
                     self.reload(&mut hosts);
                 }
                 () = hosts.moved() => self.readdress(&hosts),
+                () = self.keeper.disturbed() => self.keeper.mend(&self.registry.control),
             }
             exchange.keep_only(self.tables.load().servers());
             self.registry.forget();
             memory::give_back();
         };
         tracing::info!(signal = by, "stopping: answering what is under way");
+        self.keeper.stop_intercepting();
         let _ = self.stop.send(true);
         let workers = self.workers;
         // Joining blocks; the admin listener goes on until it is done.
         let _ = tokio::task::spawn_blocking(|| workers.into_iter().for_each(Worker::join)).await;
+        self.keeper.leave();
         tracing::info!("stopped");
         Ok(())
     }
@@ -233,7 +258,7 @@ impl Daemon {
             tracing::warn!("{}", warning.headline());
         }
         // A restart takes over new listen addresses; until then those of the start are ours.
-        let listen = self.config.server.addresses();
+        let listen = self.config.addresses();
         let mut nameservers = Nameservers::read(&loaded.config, &listen);
         nameservers.locate(hosts.addresses(), &listen);
         self.files = together(loaded.warnings.files(), &nameservers);
@@ -280,7 +305,7 @@ impl Daemon {
 
     /// Swaps in tables whose servers are where their hosts are by now.
     fn readdress(&mut self, hosts: &Hosts) {
-        self.nameservers.locate(hosts.addresses(), &self.config.server.addresses());
+        self.nameservers.locate(hosts.addresses(), &self.config.addresses());
         let config = self.reloaded.as_ref().unwrap_or(&self.config);
         let tables = self.tables.load();
         let (generation, ready) = (tables.generation + 1, self.admin.ready.clone());

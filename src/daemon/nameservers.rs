@@ -108,7 +108,7 @@ mod tests {
             let listen = "[server]\nlisten = ['127.0.0.1', '10.0.0.1']\n";
             let zone = format!("[[zone]]\nname = '.'\nforward = [{files}]\n");
             let loaded = parse(&directory.path().join("zerohop.toml"), &format!("{listen}{zone}")).unwrap();
-            Nameservers::read(&loaded.config, &loaded.config.server.addresses())
+            Nameservers::read(&loaded.config, &loaded.config.addresses())
         };
         let (both, one) = ("'resolv-conf:one', 'resolv-conf:two'", "'resolv-conf:one'");
         let of = |nameservers: &Nameservers, name: &str| nameservers.of(&directory.path().join(name)).len();

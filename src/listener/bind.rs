@@ -42,13 +42,14 @@ impl Sockets {
 pub struct BindError {
     address: SocketAddr,
     protocol: &'static str,
+    /// Where the configuration names the address.
+    key: &'static str,
     error: io::Error,
 }
 
 impl fmt::Display for BindError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { address, protocol, error } = self;
-        let key = if *protocol == TLS { "[server.tls] listen" } else { "[server] listen" };
+        let Self { address, protocol, key, error } = self;
         write!(f, "cannot listen on {address} ({protocol}): {error}")?;
         match error.kind() {
             io::ErrorKind::AddrInUse => {
@@ -65,12 +66,12 @@ impl fmt::Display for BindError {
 
 impl std::error::Error for BindError {}
 
-/// Opens one pair of sockets for each worker.
+/// Opens one pair of sockets for each worker. `key` says where the configuration names the address.
 ///
 /// # Errors
 /// [`BindError`] when the address is taken by another process or may not be used.
-pub fn open(address: SocketAddr, workers: usize) -> Result<Vec<Sockets>, BindError> {
-    let failed = |protocol| move |error| BindError { address, protocol, error };
+pub fn open(address: SocketAddr, workers: usize, key: &'static str) -> Result<Vec<Sockets>, BindError> {
+    let failed = |protocol| move |error| BindError { address, protocol, key, error };
     // SO_REUSEPORT would let a second instance of the same user share the address unseen.
     drop(udp(address, false).map_err(failed("UDP"))?);
     (0..workers)
@@ -87,7 +88,7 @@ pub fn open(address: SocketAddr, workers: usize) -> Result<Vec<Sockets>, BindErr
 /// # Errors
 /// As [`open`].
 pub fn open_tls(address: SocketAddr, workers: usize, config: &Arc<ServerConfig>) -> Result<Vec<Sockets>, BindError> {
-    let failed = |error| BindError { address, protocol: TLS, error };
+    let failed = |error| BindError { address, protocol: TLS, key: "[server.tls] listen", error };
     drop(tcp(address, false).map_err(failed)?);
     let one = |_| Ok(Sockets::Tls { tcp: tcp(address, true).map_err(failed)?, config: Arc::clone(config) });
     (0..workers).map(one).collect()
@@ -150,12 +151,14 @@ fn prepare(socket: &Socket, address: SocketAddr, shared: bool) -> io::Result<()>
 mod tests {
     use super::*;
 
+    const KEY: &str = "[server] listen";
+
     #[test]
     fn each_worker_has_its_own_sockets_and_a_second_instance_has_none() {
-        let first = open("127.0.0.1:0".parse().unwrap(), 1).unwrap();
+        let first = open("127.0.0.1:0".parse().unwrap(), 1, KEY).unwrap();
         let Sockets::Dns { udp, .. } = &first[0] else { panic!("no DNS sockets") };
         let address = udp.local_addr().unwrap();
-        let error = open(address, 2).unwrap_err().to_string();
+        let error = open(address, 2, KEY).unwrap_err().to_string();
         let port = address.port();
         assert_eq!(
             error,
@@ -165,7 +168,7 @@ mod tests {
             )
         );
         drop(first);
-        assert_eq!(open(address, 2).unwrap().len(), 2);
+        assert_eq!(open(address, 2, KEY).unwrap().len(), 2);
     }
 
     #[test]
@@ -187,7 +190,7 @@ mod tests {
 
     #[test]
     fn an_address_that_is_not_on_the_node_yet_can_be_bound() {
-        assert!(open("169.254.20.10:35353".parse().unwrap(), 1).is_ok());
+        assert!(open("169.254.20.10:35353".parse().unwrap(), 1, KEY).is_ok());
     }
 
     #[test]

@@ -156,7 +156,7 @@ mod tests {
     }
 
     fn server(listen: &str) -> UdpSocket {
-        match open(listen.parse().unwrap(), 1).unwrap().remove(0) {
+        match open(listen.parse().unwrap(), 1, "[server] listen").unwrap().remove(0) {
             Sockets::Dns { udp, .. } => udp,
             Sockets::Tls { .. } => panic!("no TLS was asked for"),
         }

@@ -26,6 +26,11 @@ pub struct Control {
     pub reloads_bad: Counter,
     /// 1 while the last reload was good.
     pub config_current: Gauge,
+    /// 1 while the device of `[interface]` is as it should be, or none is configured.
+    pub interface_right: Gauge,
+    pub interface_repairs: Counter,
+    /// 1 while questions for the addresses of `intercept` are taken.
+    pub interception_active: Gauge,
     certificate_expiry: Gauge,
 }
 
@@ -56,6 +61,18 @@ impl Control {
             describe_counter!("zerohop_reloads_total", "Reloads of the configuration, by result.");
             describe_gauge!("zerohop_config_current", "1 while the configuration file is what is served.");
             describe_gauge!(
+                "zerohop_interface_right",
+                "1 while the device of [interface] has its addresses and is up; also when none is configured."
+            );
+            describe_counter!(
+                "zerohop_interface_repairs_total",
+                "Times that the device of [interface] was put right again."
+            );
+            describe_gauge!(
+                "zerohop_interception_active",
+                "1 while questions for the addresses of `intercept` are taken."
+            );
+            describe_gauge!(
                 "zerohop_certificate_expiry_timestamp_seconds",
                 "When the certificate shown to clients expires, in Unix time; +Inf when there is none."
             );
@@ -75,6 +92,9 @@ impl Control {
                 reloads_good: counter!("zerohop_reloads_total", "result" => "success"),
                 reloads_bad: counter!("zerohop_reloads_total", "result" => "failure"),
                 config_current: gauge!("zerohop_config_current"),
+                interface_right: gauge!("zerohop_interface_right"),
+                interface_repairs: counter!("zerohop_interface_repairs_total"),
+                interception_active: gauge!("zerohop_interception_active"),
                 certificate_expiry: gauge!("zerohop_certificate_expiry_timestamp_seconds"),
             };
             control.config_current.set(1.0);

@@ -21,10 +21,14 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("forward", &["cache", "clock", "config", "dns", "metrics", "upstream"]),
     ("handler", &["cache", "clock", "config", "dns", "forward", "metrics", "upstream", "zone"]),
     ("listener", &["cache", "clock", "datagram", "dns", "forward", "handler", "metrics", "upstream"]),
+    ("node", &["config", "metrics"]),
     ("admin", &["clock", "dns", "forward", "metrics"]),
     (
         "daemon",
-        &["admin", "cache", "clock", "config", "dns", "forward", "handler", "listener", "metrics", "upstream", "zone"],
+        &[
+            "admin", "cache", "clock", "config", "dns", "forward", "handler", "listener", "metrics", "node",
+            "upstream", "zone",
+        ],
     ),
     ("cli", &["config", "daemon", "dns", "forward", "handler", "metrics", "upstream", "zone"]),
 ];

@@ -79,7 +79,7 @@ fn the_families_that_documents_name_exist() {
     let text = scrape();
     let families = families(&text);
     let name = regex::Regex::new(r"`(zerohop_[a-z_]+)`").unwrap();
-    for page in ["README.md", "ARCHITECTURE.md", "docs/bounds.md", "docs/loops.md"] {
+    for page in ["README.md", "ARCHITECTURE.md", "docs/bounds.md", "docs/interface.md", "docs/loops.md"] {
         for captures in name.captures_iter(&source::read(page)) {
             assert!(families.iter().any(|(family, _)| *family == &captures[1]), "{page} names {}", &captures[1]);
         }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use nix::sys::signal::Signal;
@@ -16,6 +16,13 @@ use super::wait::{PATIENCE, until};
 pub(crate) fn zerohop() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_zerohop"));
     command.env_clear();
+    command
+}
+
+/// zerohop as root without the capability to change the network.
+pub(crate) fn without_net_admin(setpriv: &Path) -> Command {
+    let mut command = Command::new(setpriv);
+    command.env_clear().args(["--bounding-set=-net_admin", "--inh-caps=-net_admin", env!("CARGO_BIN_EXE_zerohop")]);
     command
 }
 
@@ -48,13 +55,22 @@ impl Zerohop {
         Self::try_at(address, "workers = 2", sections).unwrap_or_else(|| panic!("{address} is taken"))
     }
 
+    /// As [`Self::at`], by a command that runs zerohop with the arguments put behind its own.
+    pub(crate) fn by(command: Command, address: SocketAddr, sections: &str) -> Self {
+        Self::try_by(command, address, "workers = 2", sections).unwrap_or_else(|| panic!("{address} is taken"))
+    }
+
     fn try_at(address: SocketAddr, server: &str, sections: &str) -> Option<Self> {
+        Self::try_by(zerohop(), address, server, sections)
+    }
+
+    fn try_by(mut command: Command, address: SocketAddr, server: &str, sections: &str) -> Option<Self> {
         let admin = free_address();
         let directory = tempfile::tempdir().unwrap();
         let config = directory.path().join("zerohop.toml");
         std::fs::write(&config, text(address, admin, server, sections)).unwrap();
         let log = directory.path().join("log");
-        let process = Process::start(zerohop().arg("--config").arg(&config), &log);
+        let process = Process::start(command.arg("--config").arg(&config), &log);
         let mut started = Self { address, admin, process, server: server.to_owned(), directory };
         started.is_ready().then_some(started)
     }

@@ -21,6 +21,8 @@
 //! | [`tls_client`] | a client over TLS that tells how it was served |
 //! | [`client`] | a tiny DNS client |
 //! | [`load`] | questions at an even rate |
+//! | [`namespace`] | a network of its own for a test |
+//! | [`pod`] | a client in a network beside the node's |
 //! | [`firewall`] | what happens to packets on their way |
 //! | [`oracle`] | what a packet deserves, told from its octets |
 //! | [`stubs`] | the stub clients of real programs, in a network of their own |
@@ -45,6 +47,8 @@ mod flood;
 mod forgery;
 mod harness;
 mod hosts;
+mod intercept;
+mod interface;
 mod lifecycle;
 mod load;
 mod loops;
@@ -54,6 +58,7 @@ mod namespace;
 mod oracle;
 mod outages;
 mod peers;
+mod pod;
 mod polardns;
 mod polardns_server;
 mod process;

@@ -249,7 +249,7 @@ impl World {
     fn tables(toml: &str, previous: Option<&Tables>, generation: u64, registry: &Registry) -> Tables {
         let toml = format!("[server]\nlisten = ['127.0.0.1:1053']\n{toml}");
         let loaded = config::parse(Path::new("test.toml"), &toml).unwrap_or_else(|faults| panic!("{faults}"));
-        let nameservers = Nameservers::read(&loaded.config, &loaded.config.server.addresses());
+        let nameservers = Nameservers::read(&loaded.config, &loaded.config.addresses());
         build::tables(&loaded.config, &nameservers, previous, generation, registry, build::secret_name()).unwrap()
     }
 

@@ -1,5 +1,6 @@
 //! Whole files: that of the design, and every one that is shipped.
 
+use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -31,13 +32,34 @@ fn the_whole_example_says_every_key_and_has_no_fault() {
         assert!(FULL.lines().any(|line| line.starts_with(&format!("{} =", key.name))), "{}", key.path());
     }
     let listen: Vec<String> = config.server.listen.iter().map(ToString::to_string).collect();
-    assert_eq!(listen, ["169.254.20.10:53", "[fd00::a]:53", "10.96.0.10:53"]);
+    assert_eq!(listen, ["169.254.20.10:53", "[fd00::a]:53"]);
+    let interface = config.interface.as_ref().unwrap();
+    assert_eq!((interface.name.as_str(), interface.remove_on_exit), ("zerohop0", true));
+    assert_eq!(interface.addresses.iter().map(ToString::to_string).collect::<Vec<_>>(), ["169.254.20.10", "fd00::a"]);
+    assert_eq!(config.intercept_listen(), ["10.96.0.10:53".parse().unwrap()]);
     assert_eq!(config.server.workers, 2);
     assert_eq!(config.server.allow, [Prefix { address: "10.0.0.0".parse().unwrap(), length: 8 }]);
     assert_eq!((config.server.tcp_read, config.server.drain), (Duration::from_millis(400), Duration::from_secs(3)));
     assert_eq!(config.admin.listen, Some("127.0.0.1:9153".parse().unwrap()));
     assert_eq!(config.admin.metrics_listen, ["10.1.2.3:9153".parse().unwrap()]);
     assert_eq!((config.cache.max_bytes, config.log.level), (64 << 20, LogLevel::Debug));
+}
+
+#[test]
+fn the_device_has_the_addresses_of_listen_that_no_other_device_would_have() {
+    let interface = |server: &str, said: &str| {
+        let text = format!(
+            "[server]\nlisten = [{server}]\n[interface]\n{said}\n[[zone]]\nname = '.'\nforward = ['192.0.2.1']"
+        );
+        parse(Path::new("a.toml"), &text).unwrap().config
+    };
+    let config =
+        interface("'127.0.0.1', '169.254.20.10', '169.254.20.10:5353', '10.0.0.1', '[fd00::a]:53', '[fe80::1]:53'", "");
+    let device = config.interface.unwrap();
+    assert_eq!(device.addresses, ["169.254.20.10".parse::<IpAddr>().unwrap(), "fd00::a".parse().unwrap()]);
+    assert_eq!((device.name.as_str(), device.remove_on_exit, device.intercept.len()), ("zerohop0", false, 0));
+    let config = interface("'0.0.0.0', '[::]:54'", "intercept = ['10.96.0.10', 'fd01::a']");
+    assert_eq!(config.intercept_listen(), ["[fd01::a]:53".parse().unwrap()], "0.0.0.0 takes in the other");
 }
 
 #[test]

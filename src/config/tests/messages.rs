@@ -16,7 +16,7 @@ const CASES: &[(&str, &str)] = &[
     ("section-brackets", "[upstream]\nname = 'a'\n[[cache]]\n"),
     ("section-in-a-list", "zone = ['a', 5]\n"),
     ("key-unknown", "[cache]\nmax_bytes = 1\nttl = 5\nsparkles = true\n"),
-    ("key-later", "[interface]\nname = 'zerohop0'\n[server]\nlisten = ['127.0.0.1']\nlameduck = 5\n"),
+    ("key-later", "[admin]\ncontrol = 'zerohop.sock'\n[server]\nlisten = ['127.0.0.1']\nlameduck = 5\n"),
     ("key-missing", "[server]\n[[upstream]]\n[[zone]]\nname = 'a'\nrecords = ['a A 10.0.0.1']\n[[zone.match]]\n"),
     (
         "type-wrong",
@@ -35,7 +35,11 @@ const CASES: &[(&str, &str)] = &[
     ("size-range", "[cache]\nmax-bytes = '64KiB'\n"),
     ("listen", "[server]\nlisten = ['eth0', '127.0.0.1:0', '127.0.0.1', '127.0.0.1:53']\n"),
     ("listen-empty", "[server]\nlisten = []\n"),
-    ("intercept", "[interface]\nintercept = ['127.0.0.1', '10.96.0.10:53']\n"),
+    (
+        "interface",
+        "[server]\nlisten = ['169.254.20.10', '10.96.0.11']\n[interface]\nname = 'zero hop'\naddresses = ['169.254.20.10/24', '127.0.0.1', '169.254.20.10', 'zerohop0', '169.254.20.12', '10.96.0.10']\nintercept = ['10.96.0.10', '10.96.0.11', '10.96.0.12:53']\n",
+    ),
+    ("interface-empty", "[interface]\n"),
     (
         "server-tls",
         "[server]\nlisten = ['127.0.0.1', '127.0.0.1:853']\n[server.tls]\nlisten = ['127.0.0.1', 'eth0', '::1', '[::1]:853']\ncertificate = 'old.pem'\nkey = 'old.key'\n[admin]\nlisten = '[::1]:853'\n[[upstream]]\nname = 'a'\nservers = ['tls://[::1]']\nca = 'ca.pem'\n[[zone]]\nname = '.'\nforward = ['a']\n",
@@ -91,7 +95,7 @@ const CASES: &[(&str, &str)] = &[
     ("upstream-empty", "[[upstream]]\nname = 'a'\nservers = []\n[[zone]]\nname = '.'\nforward = ['a']\n"),
     (
         "upstream-is-zerohop",
-        "[interface]\nintercept = ['10.96.0.10']\n[[zone]]\nname = '.'\nforward = ['10.96.0.10', 'tcp://127.0.0.1']\n",
+        "[interface]\nintercept = ['10.96.0.10']\n[[zone]]\nname = '.'\nforward = ['10.96.0.10', 'tcp://127.0.0.1', '10.96.0.10:5353']\n",
     ),
     ("upstream-unused", "[[upstream]]\nname = 'a'\nservers = ['10.0.0.1']\n"),
     ("zone-name", "[[zone]]\nnames = ['*.a', 'bücher.example', 'a..b', '@', 'a b', '*']\nrecords = ['a A 10.0.0.1']\n"),

@@ -51,7 +51,7 @@ fn every_default_is_read_as_it_is_documented() {
                 _ => "",
             };
             let section = format!("{outer}{head}{}{tail}\n{others}\n{} = {text}\n", key.section.path(), key.name);
-            let server = if key.section == Section::Server { "" } else { "[server]\nlisten = ['127.0.0.1']\n" };
+            let server = if key.section == Section::Server { "" } else { "[server]\nlisten = ['169.254.20.10']\n" };
             let loaded = load::parse("a.toml".as_ref(), &format!("{section}{server}"));
             assert!(loaded.is_ok(), "{}: {}", key.path(), loaded.unwrap_err());
         }
@@ -82,7 +82,9 @@ fn introduction(section: Section) -> &'static str {
         Section::ServerTls => {
             "DNS over TLS (RFC 7858), if it stands: TLS 1.2 and 1.3, and whom `allow` lets ask. A certificate in its last days is warned of, and `zerohop_certificate_expiry_timestamp_seconds` says when the first of the file expires. Certificate and key may be replaced at any time: connections that are open keep the old one."
         }
-        Section::Interface => "Addresses of others that zerohop answers at.",
+        Section::Interface => {
+            "The device that has zerohop's own addresses: when this section stands, it is made and kept by zerohop, over netlink. [interface.md](interface.md) says what is adopted, refused and repaired, and what intercepting an address means."
+        }
         Section::Admin => "Where operators look.",
         Section::Cache => "What is kept.",
         Section::Log => "What is written to standard error.",

@@ -2,6 +2,7 @@
 //! configuration is worth something only when there is no error among them.
 
 mod except;
+mod interface;
 mod pattern;
 mod pem;
 mod reach;
@@ -12,6 +13,7 @@ mod upstream;
 mod validity;
 mod zone;
 
+use std::fmt::Display;
 use std::net::SocketAddr;
 use std::path::Path;
 
@@ -27,7 +29,11 @@ use super::{Admin, Cache, Config, Log, LogFormat, LogLevel, Server};
 pub(super) fn validate(file: &File, directory: &Path, report: &mut Report<'_>) -> Config {
     let server = server::read(file, directory, report);
     let admin = admin(&file.admin, &server, report);
-    let own = server.addresses();
+    let interface = file.interface.as_ref().map(|said| interface::read(said, &server, report));
+    let own = upstream::Own {
+        listen: server.addresses(),
+        device: interface.iter().flat_map(|said| said.addresses.iter().chain(&said.intercept)).copied().collect(),
+    };
     let mut upstreams = upstream::Upstreams::read(&file.upstreams, &own, directory, report);
     let drafts = zone::read(&file.zones, &mut upstreams, directory, report);
     let private_reverse = file.server.private_reverse == "local";
@@ -39,6 +45,7 @@ pub(super) fn validate(file: &File, directory: &Path, report: &mut Report<'_>) -
     let upstreams = upstreams.into_groups();
     Config {
         server,
+        interface,
         admin,
         cache: Cache {
             max_bytes: file.cache.max_bytes,
@@ -74,10 +81,10 @@ fn admin(said: &file::Admin, server: &Server, report: &mut Report<'_>) -> Admin 
 }
 
 /// Adds an address that must not stand twice.
-fn add_address(
-    read: Result<SocketAddr, Message>,
+fn add_address<A: PartialEq + Display>(
+    read: Result<A, Message>,
     at: &At<String>,
-    list: &mut Vec<SocketAddr>,
+    list: &mut Vec<A>,
     key: &Key,
     report: &mut Report<'_>,
 ) {

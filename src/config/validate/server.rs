@@ -13,7 +13,7 @@ use crate::config::file::{self, File};
 use crate::config::keys;
 use crate::config::{Server, ServerTls};
 
-/// Understands `[server]`, and what `[interface]` has it answer for.
+/// Understands `[server]`.
 pub(super) fn read(file: &File, directory: &Path, report: &mut Report<'_>) -> Server {
     let said = &file.server;
     let mut listen = Vec::new();
@@ -24,17 +24,6 @@ pub(super) fn read(file: &File, directory: &Path, report: &mut Report<'_>) -> Se
     if said.listen.as_ref().is_some_and(Vec::is_empty) {
         let remedy = r#"write at least one address, as listen = ["169.254.20.10:53"]"#;
         report.error(said.span.start, &keys::LISTEN.path(), Message::new("the list is empty", remedy));
-    }
-    let mut ports: Vec<u16> = listen.iter().map(SocketAddr::port).collect();
-    ports.sort_unstable();
-    ports.dedup();
-    for at in &file.intercept {
-        match address::ip(&at.value) {
-            Ok(ip) => ports.iter().for_each(|port| {
-                add_address(Ok(SocketAddr::new(ip, *port)), at, &mut listen, &keys::INTERCEPT, report);
-            }),
-            Err(message) => report.error(at.span.start, &keys::INTERCEPT.path(), message),
-        }
     }
     let tls = said.tls.as_ref().and_then(|said| tls(said, &listen, directory, report));
     let mut allow = Vec::new();

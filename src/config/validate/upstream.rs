@@ -1,7 +1,7 @@
 //! Upstreams: the named ones, and the bare servers that zones forward to.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
 use super::tls;
@@ -13,6 +13,13 @@ use crate::config::table;
 use crate::config::text::At;
 use crate::config::{Policy, SourcePort, Transport, Upstream, UpstreamServer};
 
+/// What is ours, so that asking it would be asking ourselves.
+pub(super) struct Own {
+    pub(super) listen: Vec<SocketAddr>,
+    /// Addresses that `[interface]` has the node keep: ours on every port.
+    pub(super) device: Vec<IpAddr>,
+}
+
 /// The upstream groups, and what zones have made of them so far.
 pub(super) struct Upstreams<'a> {
     groups: Vec<Upstream>,
@@ -23,25 +30,20 @@ pub(super) struct Upstreams<'a> {
     /// Where each of the named ones stands; the bare servers follow them in `groups`.
     named_at: Vec<usize>,
     used: Vec<bool>,
-    listen: &'a [SocketAddr],
+    own: &'a Own,
     directory: &'a Path,
 }
 
 impl<'a> Upstreams<'a> {
-    /// Understands the `[[upstream]]` sections. A server that is one of `listen` is an error.
-    pub(super) fn read(
-        said: &[file::Upstream],
-        listen: &'a [SocketAddr],
-        directory: &'a Path,
-        report: &mut Report<'_>,
-    ) -> Self {
+    /// Understands the `[[upstream]]` sections. A server that is one of our own is an error.
+    pub(super) fn read(said: &[file::Upstream], own: &'a Own, directory: &'a Path, report: &mut Report<'_>) -> Self {
         let mut upstreams = Self {
             groups: Vec::new(),
             by_name: HashMap::new(),
             by_server: HashMap::new(),
             named_at: Vec::new(),
             used: Vec::new(),
-            listen,
+            own,
             directory,
         };
         for group in said {
@@ -193,9 +195,12 @@ impl<'a> Upstreams<'a> {
     }
 
     fn check_is_another(&self, address: SocketAddr, at: &At<String>, path: &str, report: &mut Report<'_>) {
-        if let Some(own) = self.listen.iter().find(|own| address::reaches(address, **own)) {
+        let remedy = "write the address of the server behind it; behind an intercepted one, a service of its own";
+        if let Some(own) = self.own.listen.iter().find(|own| address::reaches(address, **own)) {
             let problem = format!("{address} is zerohop itself, which listens on {own}");
-            let remedy = "write the address of the server behind it; behind an intercepted one, a service of its own";
+            report.error(at.span.start, path, Message::new(problem, remedy));
+        } else if self.own.device.contains(&address.ip().to_canonical()) {
+            let problem = format!("{} is zerohop itself, on every port: [interface] has it", address.ip());
             report.error(at.span.start, path, Message::new(problem, remedy));
         }
     }

@@ -1,0 +1,14 @@
+//! What the node has to have so that questions reach us: a device with our addresses, kept over
+//! netlink. No other program is run.
+
+mod device;
+mod fault;
+mod intercept;
+mod keeper;
+mod netlink;
+mod nftables;
+mod refusal;
+mod route;
+
+pub use fault::Fault;
+pub use keeper::Keeper;
