@@ -8,6 +8,7 @@ mod failures;
 mod front;
 mod key;
 mod prefetch;
+mod presence;
 mod store;
 
 pub use failures::Failures;

@@ -16,6 +16,7 @@ use moka::notification::RemovalCause;
 
 use super::key::{Key, Keyed};
 use super::prefetch::{HOT, due_from};
+use super::presence::Presence;
 use crate::dns::{Moment, StoredAnswer};
 use crate::metrics::counter::Shared;
 use crate::metrics::{Occupancy, Place};
@@ -31,6 +32,9 @@ const IDLE: Duration = Duration::from_secs(1);
 /// growth of resident memory over 100,000 answers of one A record, less their own octets: 512, 64
 /// for the count of finds and what goes with it, and 24 for the count and the hash of the key.
 const OVERHEAD: usize = 600;
+
+/// No entry weighs less.
+const LEAST_WEIGHT: u64 = OVERHEAD as u64;
 
 /// By how much the time that an entry stays beyond its TTL differs from key to key, as a part of it:
 /// what came in together must not all be thrown out together, which would hold the cache thread up.
@@ -129,6 +133,7 @@ type Part = moka::sync::Cache<Key, Cached, RandomState>;
 struct Parts {
     data: Part,
     denials: Part,
+    presence: Arc<Presence>,
 }
 
 /// What operators see of the store.
@@ -181,8 +186,11 @@ impl Store {
     /// When the thread cannot be started.
     pub fn start(max_bytes: u64, negative_share: u8) -> std::io::Result<(Arc<Self>, JoinHandle<()>)> {
         let counts = Arc::new(Counts::default());
+        let presence = Arc::new(Presence::new(max_bytes / LEAST_WEIGHT));
+        let max_bytes = max_bytes.saturating_sub(presence.bytes());
         let for_denials = max_bytes / 100 * u64::from(negative_share.min(100));
-        let parts = Parts { data: part(max_bytes - for_denials, &counts), denials: part(for_denials, &counts) };
+        let part = |bytes| part(bytes, &counts, &presence);
+        let parts = Parts { data: part(max_bytes - for_denials), denials: part(for_denials), presence };
         // `send` bounds it. One with a bound of its own has all its room from the start: 2 MB.
         let (queue, writes) = channel::<Queued>();
         let changes = Arc::new(AtomicU64::new(0));
@@ -270,18 +278,21 @@ impl Store {
 
     /// Entries and the bytes they are weighed at, as of the last tidying.
     pub fn size(&self) -> (u64, u64) {
-        let Parts { data, denials } = &self.parts;
+        let Parts { data, denials, .. } = &self.parts;
         (data.entry_count() + denials.entry_count(), data.weighted_size() + denials.weighted_size())
     }
 }
 
 impl Parts {
     fn get(&self, key: &dyn Keyed) -> Option<Cached> {
+        if !self.presence.may_have(key) {
+            return None;
+        }
         self.data.get(key).or_else(|| self.denials.get(key))
     }
 
     fn has(&self, key: &dyn Keyed) -> bool {
-        self.data.contains_key(key) || self.denials.contains_key(key)
+        self.presence.may_have(key) && (self.data.contains_key(key) || self.denials.contains_key(key))
     }
 
     fn tidy(&self) {
@@ -292,15 +303,19 @@ impl Parts {
 
 impl Writer {
     fn apply(&self, Write { key, cached, visible }: Write) {
-        let Parts { data, denials } = &self.parts;
+        let Parts { data, denials, presence } = &self.parts;
+        if cached.is_some() {
+            // Of a value that it replaces, the listener hears.
+            presence.enter(&key);
+        }
         // What was true until now must not come back when this is gone.
         let stale = match cached {
             Some(cached) if cached.answer.is_denial() => {
-                denials.insert(key.clone(), cached);
+                insert(denials, key.clone(), cached);
                 &[data][..]
             }
             Some(cached) => {
-                data.insert(key.clone(), cached);
+                insert(data, key.clone(), cached);
                 &[denials][..]
             }
             None => &[data, denials][..],
@@ -312,15 +327,25 @@ impl Writer {
     }
 }
 
-fn part(max_bytes: u64, counts: &Arc<Counts>) -> Part {
-    let evicted = Arc::clone(counts);
+/// Of looks for what is not there, moka hears by this one alone: by how often a name was looked for it
+/// chooses what is let in, and begins to count when it is half full.
+fn insert(part: &Part, key: Key, cached: Cached) {
+    if part.policy().max_capacity().is_some_and(|max| part.weighted_size() > max / 2) {
+        drop(part.get(&key));
+    }
+    part.insert(key, cached);
+}
+
+fn part(max_bytes: u64, counts: &Arc<Counts>, presence: &Arc<Presence>) -> Part {
+    let (evicted, presence) = (Arc::clone(counts), Arc::clone(presence));
     moka::sync::Cache::builder()
         .max_capacity(max_bytes)
         .weigher(|key: &Key, cached: &Cached| {
             u32::try_from(key.question().len() + cached.answer.memory() + OVERHEAD).unwrap_or(u32::MAX)
         })
         .expire_after(Lifetimes::default())
-        .eviction_listener(move |_, _, cause| {
+        .eviction_listener(move |key: Arc<Key>, _, cause| {
+            presence.leave(&*key);
             if cause == RemovalCause::Size {
                 evicted.evictions.add(1);
             }

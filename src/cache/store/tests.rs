@@ -137,3 +137,47 @@ fn the_thread_ends_with_the_store() {
     drop(store);
     thread.join().unwrap();
 }
+
+#[test]
+fn a_name_that_is_asked_for_again_and_again_gets_into_a_store_that_is_full_of_others() {
+    let (store, _) = Store::start(200_000, 20).unwrap();
+    let old: Vec<Key> = (0..1000).map(|number| key(&format!("k{number}"))).collect();
+    put_all(&store, (0..1000).map(|number| (format!("k{number}"), address())));
+    for _ in 0..4 {
+        old.iter().for_each(|key| drop(store.get(key)));
+        store.parts.tidy();
+    }
+    let asked = (0..50).take_while(|_| {
+        let known = store.get(&key("new")).is_some();
+        put_answer(&store, b"new", 1000, address());
+        store.parts.tidy();
+        !known
+    });
+    assert!((2..20).contains(&asked.count()));
+}
+
+#[test]
+fn what_has_left_for_whatever_reason_is_known_to_be_gone() {
+    let (store, _) = Store::start(200_000, 20).unwrap();
+    let possible = |number: usize| store.parts.presence.may_have(&key(&format!("k{number}")));
+    // Put, replaced, changed sides, removed.
+    for number in 0..20 {
+        let key = format!("k{number}");
+        for answer in [address(), address(), denial(), denial(), address()] {
+            put_answer(&store, key.as_bytes(), 1000, answer);
+            assert!(store.get(&Key::from(key.as_bytes())).is_some());
+        }
+        store.remove(Key::from(key.as_bytes()), Box::new(()));
+    }
+    store.settle();
+    assert_eq!((0..20).filter(|&number| possible(number)).count(), 0);
+    // Thrown out, or never let in.
+    put_all(&store, (0..5000).map(|number| (format!("k{number}"), address())));
+    store.parts.tidy();
+    let (entries, _) = store.size();
+    let left = (0..5000).filter(|number| store.parts.data.contains_key(&key(&format!("k{number}")))).count();
+    assert_eq!(left as u64, entries);
+    let passed = (0..5000).filter(|&number| possible(number)).count();
+    assert!(left < 300 && (left..left + 1000).contains(&passed), "{left} there, {passed} passed of 5000");
+    assert!((0..5000).all(|n| possible(n) || store.get(&key(&format!("k{n}"))).is_none()));
+}
