@@ -100,10 +100,8 @@ struct Write {
 }
 
 /// What was found under a key, and when.
-#[derive(Default)]
 pub struct Seen {
-    /// `None`: nobody has looked.
-    changes: Option<u64>,
+    changes: u64,
     pub cached: Option<Cached>,
 }
 
@@ -229,8 +227,8 @@ impl Store {
     }
 
     /// What is under `key`, if that may be something else than `seen`.
-    pub fn get_changed(&self, key: &dyn Keyed, seen: &Seen) -> Option<Cached> {
-        if seen.changes == Some(self.changes.load(Acquire)) {
+    pub fn get_changed(&self, key: &dyn Keyed, seen: Option<&Seen>) -> Option<Cached> {
+        if let Some(seen) = seen.filter(|seen| seen.changes == self.changes.load(Acquire)) {
             return seen.cached.clone();
         }
         // That it still is not there counts for nothing in what is thrown out for what.
@@ -240,7 +238,7 @@ impl Store {
     /// Looks under `key`, and remembers when that was.
     pub fn see(&self, key: &dyn Keyed) -> Seen {
         // In this order: what comes in between is looked for again.
-        let changes = Some(self.changes.load(Acquire));
+        let changes = self.changes.load(Acquire);
         Seen { changes, cached: self.get(key) }
     }
 

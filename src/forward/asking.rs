@@ -24,29 +24,23 @@ type Asking<'a> = Pin<Box<dyn Future<Output = (usize, Outcome)> + 'a>>;
 
 /// What a group is asked.
 #[derive(Clone, Copy)]
-struct Matter<'a> {
-    group: &'a Group,
-    plan: &'a Plan,
-    question: &'a Question,
-    deadline: Moment,
+pub(super) struct Matter<'a> {
+    pub(super) group: &'a Group,
+    pub(super) plan: &'a Plan,
+    pub(super) question: &'a Question,
+    pub(super) deadline: Moment,
 }
 
 impl Forwarder {
-    pub(super) async fn ask_group(
-        &self,
-        group: &Group,
-        plan: &Plan,
-        question: &Question,
-        deadline: Moment,
-        now: Moment,
-    ) -> Outcome {
-        let Some(mut round) = Round::of(group, &plan.zone, now) else { return Outcome::Failure(Failure::Silent) };
-        let matter = Matter { group, plan, question, deadline };
+    pub(super) async fn ask_group(&self, matter: Matter<'_>, now: Moment) -> Outcome {
+        let Some(mut round) = Round::of(matter.group, &matter.plan.zone, now) else {
+            return Outcome::Failure(Failure::Silent);
+        };
         let Some(mut asking) = round.due(now).and_then(|send| self.askings(matter, send, now).next()) else {
             return Outcome::Failure(Failure::Full);
         };
         // Nearly always the first server answers in time, and there is nobody else to listen to.
-        let until = round.next_send().map_or(deadline, |next| next.min(deadline));
+        let until = round.next_send().map_or(matter.deadline, |next| next.min(matter.deadline));
         match self.alarms.timeout_at(until, &mut asking).await {
             Some((_, answer @ Outcome::Answer(_))) => answer,
             Some((from, Outcome::Failure(reason))) => {

@@ -126,6 +126,11 @@ impl InFlight {
 }
 
 impl Lead {
+    /// What is asked.
+    pub(super) fn key(&self) -> &Key {
+        &self.record.key
+    }
+
     /// Tells everybody behind. Whoever asks until the record is dropped is told the same.
     pub(super) fn finish(self, forwarded: &Forwarded) -> Record {
         let Self { record } = self;

@@ -9,10 +9,13 @@ mod refresh;
 mod round;
 mod stale;
 
+use std::future::Future;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::cache::{Cached, Failures, Key, Keyed, Lookup, Seen, Store};
@@ -23,6 +26,7 @@ use crate::dns::{Moment, Name, Question, StoredAnswer, TtlRules};
 use crate::metrics::{Source, ZoneSeries};
 use crate::upstream::{Exchange, Group, LastUse, Loops};
 
+use asking::Matter;
 use decision::{Failed, Outcome, Tally};
 pub use in_flight::InFlight;
 use in_flight::{Joined, Lead, Turn};
@@ -143,14 +147,40 @@ impl Forwarder {
     /// Finds the answer: asks upstream, or waits for whoever is asking the same already. Takes
     /// [`BUDGET`] at most, and always ends with something to tell the client. `seen` is what
     /// [`Self::recall`] has seen of this question, if it was asked.
-    pub async fn answer(self: &Rc<Self>, plan: &Arc<Plan>, question: &Question, seen: &Seen, now: Moment) -> Forwarded {
+    ///
+    /// Many of these futures wait at once: what is not needed while somebody is asked is in none.
+    pub fn answer<'a>(
+        self: &'a Rc<Self>,
+        plan: &'a Arc<Plan>,
+        question: &'a Question,
+        seen: Option<&Seen>,
+        now: Moment,
+    ) -> impl Future<Output = Forwarded> + use<'a> {
+        let course = self.course(plan, question, seen, now);
+        async move {
+            let (stale, forwarded) = match course {
+                Course::Known(known) => return known,
+                Course::Lead(lead) => return self.lead(plan, question, lead, now).await,
+                Course::Behind(stale, patience, result) => (stale, heard(timeout(patience, result).await)),
+                Course::Aside(stale, patience, asking) => (stale, heard(timeout(patience, asking).await)),
+                Course::Lost(stale) => (stale, decision::leader_lost()),
+            };
+            match stale {
+                Some(cached) if forwarded.source == Source::Failure => plan.stale(&cached),
+                _ => forwarded,
+            }
+        }
+    }
+
+    /// What is to be done about a question, now that nothing was known of it.
+    fn course(self: &Rc<Self>, plan: &Arc<Plan>, question: &Question, seen: Option<&Seen>, now: Moment) -> Course {
         let key = Lookup::new(plan.identity, question).to_key();
         let turn = match self.shared.in_flight.join(&key, now) {
             Joined::Open(turn) => turn,
             Joined::Known(known) => {
                 // On its way to the cache, and as good as found there.
                 let source = if known.source == Source::Forward { Source::Cache } else { known.source };
-                return Forwarded { source, ..known };
+                return Course::Known(Forwarded { source, ..known });
             }
         };
         let cached = self.shared.store.get_changed(&key, seen);
@@ -159,83 +189,112 @@ impl Forwarder {
             if let Turn::First(lead) = turn {
                 drop(lead.finish(&known));
             }
-            return known;
+            return Course::Known(known);
         }
         let stale = cached.filter(|cached| plan.gives_stale(cached, now));
         let patience = self.patience(plan, &key, stale.is_some(), now);
-        let forwarded = match turn {
-            Turn::Behind(result) => heard(timeout(patience, result).await),
-            Turn::First(lead) if stale.is_none() => self.lead(plan, question, key, lead, now).await,
-            Turn::First(lead) => match self.lead_in_background(plan, question, key, lead) {
-                Some(asking) => heard(timeout(patience, asking).await),
-                None => decision::leader_lost(),
+        match turn {
+            Turn::Behind(result) => Course::Behind(stale, patience, result),
+            Turn::First(lead) if stale.is_none() => Course::Lead(lead),
+            Turn::First(lead) => match self.lead_in_background(plan, question, lead) {
+                Some(asking) => Course::Aside(stale, patience, asking),
+                None => Course::Lost(stale),
             },
-        };
-        match stale {
-            Some(cached) if forwarded.source == Source::Failure => plan.stale(&cached),
-            _ => forwarded,
         }
     }
 
     /// Asks, tells everybody behind, and hands the answer to the cache.
-    async fn lead(&self, plan: &Plan, question: &Question, key: Key, lead: Lead, now: Moment) -> Forwarded {
-        let forwarded = self.ask(plan, question, &key, now).await;
-        let record = lead.finish(&forwarded);
-        match (forwarded.expires, forwarded.source) {
-            (Some(expires), _) => {
-                let now = forwarded.answer.stored_at().unwrap_or(now);
-                let lifetime = expires.since(now);
-                let cached = Cached::new(Arc::clone(&forwarded.answer), now, lifetime, plan.stale.max_age);
-                self.keep_cut(plan, question, &forwarded, &cached);
-                self.shared.store.put(key, cached, Box::new(record));
-            }
-            (None, source) => {
-                drop(record);
-                // This is for one use, and what was kept is not true any more.
-                if source == Source::Forward && self.shared.store.get(&key).is_some() {
-                    self.shared.store.remove(key, Box::new(()));
+    #[expect(clippy::manual_async_fn, reason = "an async fn has its arguments twice, and this one waits in thousands")]
+    fn lead<'a>(
+        &'a self,
+        plan: &'a Plan,
+        question: &'a Question,
+        lead: Lead,
+        now: Moment,
+    ) -> impl Future<Output = Forwarded> + use<'a> {
+        async move {
+            let forwarded = self.ask(plan, question, lead.key(), now).await;
+            let key = lead.key().clone();
+            let record = lead.finish(&forwarded);
+            match (forwarded.expires, forwarded.source) {
+                (Some(expires), _) => {
+                    let now = forwarded.answer.stored_at().unwrap_or(now);
+                    let lifetime = expires.since(now);
+                    let cached = Cached::new(Arc::clone(&forwarded.answer), now, lifetime, plan.stale.max_age);
+                    self.keep_cut(plan, question, &forwarded, &cached);
+                    self.shared.store.put(key, cached, Box::new(record));
+                }
+                (None, source) => {
+                    drop(record);
+                    // This is for one use, and what was kept is not true any more.
+                    if source == Source::Forward && self.shared.store.get(&key).is_some() {
+                        self.shared.store.remove(key, Box::new(()));
+                    }
                 }
             }
+            forwarded
         }
-        forwarded
     }
 
-    async fn ask(&self, plan: &Plan, question: &Question, key: &Key, mut now: Moment) -> Forwarded {
-        let Some(_place) = plan.series.in_flight.enter(plan.in_flight) else { return decision::zone_is_full() };
-        plan.used.note(now);
-        let deadline = now + BUDGET;
-        let mut tally = Tally::new(plan.next_on);
-        for (index, group) in plan.groups.iter().enumerate() {
-            let is_last = index + 1 == plan.groups.len();
-            let share = deadline.since(now) / if is_last { 1 } else { 2 };
-            let outcome = self.ask_group(group, plan, question, now + share, now).await;
-            now = match &outcome {
-                Outcome::Answer(kept) => kept.answer.stored_at(),
-                Outcome::Failure(_) => None,
-            }
-            .unwrap_or_else(|| self.clock.now());
-            if !tally.wants_next(outcome) {
-                break;
-            }
-        }
-        match tally.conclude() {
-            Ok(Kept { answer, lifetime, .. }) => {
-                self.shared.failures.remove(key);
-                // From its arrival: other groups may have been asked since.
-                let arrived = answer.stored_at().unwrap_or(now);
-                let expires = lifetime.map(|seconds| arrived + Duration::from_secs(seconds.into()));
-                let expires = expires.filter(|expires| now < *expires);
-                Forwarded { answer: Arc::new(answer), expires, source: Source::Forward }
-            }
-            Err(Failed { answer, was_asked }) => {
-                let answer = Arc::new(answer);
-                if was_asked {
-                    self.shared.failures.put(key.clone(), Arc::clone(&answer), now);
+    #[expect(clippy::manual_async_fn, reason = "as above")]
+    fn ask<'a>(
+        &'a self,
+        plan: &'a Plan,
+        question: &'a Question,
+        key: &'a Key,
+        mut now: Moment,
+    ) -> impl Future<Output = Forwarded> + use<'a> {
+        async move {
+            let Some(_place) = plan.series.in_flight.enter(plan.in_flight) else { return decision::zone_is_full() };
+            plan.used.note(now);
+            let deadline = now + BUDGET;
+            let mut tally = Tally::new(plan.next_on);
+            for (index, group) in plan.groups.iter().enumerate() {
+                let is_last = index + 1 == plan.groups.len();
+                let share = deadline.since(now) / if is_last { 1 } else { 2 };
+                let outcome = self.ask_group(Matter { group, plan, question, deadline: now + share }, now).await;
+                now = match &outcome {
+                    Outcome::Answer(kept) => kept.answer.stored_at(),
+                    Outcome::Failure(_) => None,
                 }
-                Forwarded { answer, expires: None, source: Source::Failure }
+                .unwrap_or_else(|| self.clock.now());
+                if !tally.wants_next(outcome) {
+                    break;
+                }
+            }
+            match tally.conclude() {
+                Ok(Kept { answer, lifetime, .. }) => {
+                    self.shared.failures.remove(key);
+                    // From its arrival: other groups may have been asked since.
+                    let arrived = answer.stored_at().unwrap_or(now);
+                    let expires = lifetime.map(|seconds| arrived + Duration::from_secs(seconds.into()));
+                    let expires = expires.filter(|expires| now < *expires);
+                    Forwarded { answer: Arc::new(answer), expires, source: Source::Forward }
+                }
+                Err(Failed { answer, was_asked }) => {
+                    let answer = Arc::new(answer);
+                    if was_asked {
+                        self.shared.failures.put(key.clone(), Arc::clone(&answer), now);
+                    }
+                    Forwarded { answer, expires: None, source: Source::Failure }
+                }
             }
         }
     }
+}
+
+/// What is done about a question.
+enum Course {
+    /// Nothing: it has just become known.
+    Known(Forwarded),
+    /// It is asked.
+    Lead(Lead),
+    /// Somebody asks it already, and is waited for.
+    Behind(Option<Cached>, Duration, oneshot::Receiver<Forwarded>),
+    /// It is asked by a task of its own, and that is waited for.
+    Aside(Option<Cached>, Duration, JoinHandle<Forwarded>),
+    /// Too many are asked so already.
+    Lost(Option<Cached>),
 }
 
 /// What came of waiting for somebody who asks.

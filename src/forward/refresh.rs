@@ -44,7 +44,7 @@ impl Forwarder {
         let Some(lead) = self.shared.in_flight.lead(&key.to_key(), now) else { return };
         // Another worker's refresh may have come to its end since the look into the store.
         let is_due = self.shared.store.get(key).is_some_and(|cached| cached.is_due(now));
-        if is_due && self.lead_in_background(plan, question, key.to_key(), lead).is_some() {
+        if is_due && self.lead_in_background(plan, question, lead).is_some() {
             self.shared.store.counts().prefetches.add(1);
         }
     }

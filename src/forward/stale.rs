@@ -9,7 +9,7 @@ use tokio::task::{JoinHandle, spawn_local};
 
 use super::in_flight::Lead;
 use super::{BUDGET, Forwarded, Forwarder, Plan};
-use crate::cache::{Cached, Key, Keyed, Lookup};
+use crate::cache::{Cached, Keyed, Lookup};
 use crate::dns::{Moment, Question};
 use crate::metrics::Source;
 
@@ -58,7 +58,6 @@ impl Forwarder {
         self: &Rc<Self>,
         plan: &Arc<Plan>,
         question: &Question,
-        key: Key,
         lead: Lead,
     ) -> Option<JoinHandle<Forwarded>> {
         let Some(place) = (self.in_background() < MOST_IN_BACKGROUND).then(|| Rc::clone(&self.background)) else {
@@ -68,7 +67,7 @@ impl Forwarder {
         let now = self.clock.now();
         let (forwarder, plan, question) = (Rc::clone(self), Arc::clone(plan), question.clone());
         Some(spawn_local(async move {
-            let forwarded = forwarder.lead(&plan, &question, key, lead, now).await;
+            let forwarded = forwarder.lead(&plan, &question, lead, now).await;
             drop(place);
             forwarded
         }))

@@ -194,14 +194,14 @@ fn own_or_known(
     tables: &Tables,
     zone: usize,
     now: Moment,
-) -> Result<Resolved, Seen> {
+) -> Result<Resolved, Option<Seen>> {
     let question = query.question();
     if let Some(any) = gate.minimal_any(question) {
         return Ok(any);
     }
     match tables.zones.zone(zone).own(question.name(), question.rtype()) {
         Own::Answer { answer, source } => Ok(Resolved { answer, hold: Hold::Tables, source: source.into() }),
-        Own::Alias { .. } => Err(Seen::default()),
+        Own::Alias { .. } => Err(None),
         Own::Elsewhere => {
             let Some(plan) = &tables.forwarding[zone] else { return Ok(gate.not_asked()) };
             match forwarder.recall(plan, question, now) {
@@ -210,7 +210,7 @@ fn own_or_known(
                 Err(_) if !query.recursion_desired() => {
                     Ok(forwarder.recall_latest(plan, question, now).map_or_else(|| gate.not_asked(), Resolved::from))
                 }
-                Err(seen) => Err(seen),
+                Err(seen) => Err(Some(seen)),
             }
         }
     }
@@ -260,7 +260,7 @@ pub struct Deferred {
     tables: Arc<Tables>,
     zone: usize,
     /// What was seen of it in the cache.
-    seen: Seen,
+    seen: Option<Seen>,
     forwarder: Rc<Forwarder>,
 }
 
@@ -274,7 +274,8 @@ impl Deferred {
     /// Finds the answer. Ends within the budget of [`crate::forward::BUDGET`], whatever happens.
     pub async fn resolve(&self) -> Resolution {
         let Self { query, tables, zone, seen, forwarder, received, .. } = self;
-        let resolving = resolve(tables, forwarder, *zone, query.question(), seen, query.recursion_desired(), *received);
+        let resolving =
+            resolve(tables, forwarder, *zone, query.question(), seen.as_ref(), query.recursion_desired(), *received);
         let caught = AssertUnwindSafe(resolving).catch_unwind().await;
         let panicked = caught.is_err();
         Resolution { resolved: caught.unwrap_or_else(|_| Resolved::failure()), panicked }

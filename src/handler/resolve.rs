@@ -62,14 +62,14 @@ impl Resolved {
     }
 }
 
-/// Finds the answer to a question of this zone, of which `seen` was seen in the cache. Without
+/// Finds the answer to a question of this zone, of which `seen` was seen in the cache, if somebody has looked. Without
 /// `recursion_desired` nobody is asked: behind an alias the client gets the alias alone.
 pub(super) async fn resolve(
     tables: &Tables,
     forwarder: &Rc<Forwarder>,
     zone: usize,
     question: &Question,
-    seen: &Seen,
+    seen: Option<&Seen>,
     recursion_desired: bool,
     now: Moment,
 ) -> Resolved {
@@ -83,8 +83,7 @@ pub(super) async fn resolve(
         &End::Elsewhere { zone } => {
             let Some(plan) = &tables.forwarding[zone] else { return Resolved::failure() };
             let forwarded = match recursion_desired {
-                true if walk.aliases.is_empty() => forwarder.answer(plan, question, seen, now).await,
-                true => forwarder.answer(plan, walk.question(), &Seen::default(), now).await,
+                true => forwarder.answer(plan, walk.question(), seen.filter(|_| walk.aliases.is_empty()), now).await,
                 false => match forwarder.recall(plan, walk.question(), now) {
                     Ok(known) => known,
                     Err(_) => return Resolved { hold: Hold::Never, ..join_aliases(&walk, None, now) },
