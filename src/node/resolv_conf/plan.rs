@@ -29,7 +29,20 @@ impl Plan {
     /// # Errors
     /// The first that cannot be taken ends it.
     pub fn carry_out(&self, root: &Root) -> Result<(), Fault> {
-        self.steps.iter().try_for_each(|step| step.take(root))
+        self.begin(root, self.steps.len())
+    }
+
+    /// Takes this many steps, as if it had been killed then.
+    ///
+    /// # Errors
+    /// As [`Self::carry_out`].
+    pub fn begin(&self, root: &Root, steps: usize) -> Result<(), Fault> {
+        self.steps.iter().take(steps).try_for_each(|step| step.take(root))
+    }
+
+    /// How many steps there are.
+    pub fn length(&self) -> usize {
+        self.steps.len()
     }
 }
 

@@ -139,7 +139,7 @@ fn there_and_back_is_as_it_was() {
     for (manager, node) in nodes() {
         let before = node.files();
         let plan = node.install();
-        assert!(plan.is_whole && plan.steps.len() <= ALL_STEPS);
+        assert!(plan.is_whole && plan.length() <= ALL_STEPS);
         let found = status(&node.root).unwrap();
         assert_eq!((found.manager, found.active, found.whole), (manager, true, true));
         assert_eq!(nameservers(&node.root.read(RESOLV_CONF).unwrap()), [SocketAddr::new(OURS.parse().unwrap(), 53)]);
@@ -162,9 +162,7 @@ fn whatever_step_it_is_killed_at_somebody_is_asked_and_everything_comes_back() {
     for steps in 0..=ALL_STEPS {
         for (manager, node) in nodes() {
             let before = node.files();
-            for step in node.installing().unwrap().steps.iter().take(steps) {
-                step.take(&node.root).unwrap();
-            }
+            node.installing().unwrap().begin(&node.root, steps).unwrap();
             node.assert_somebody_is_asked(&format!("{manager}, installed up to step {steps}"));
             for step in restore(&node.root).unwrap().steps.iter().take(steps) {
                 step.take(&node.root).unwrap();
@@ -190,9 +188,7 @@ fn whatever_step_it_is_killed_at_both_ways_can_be_gone_again() {
             node.install();
             assert_eq!(node.files(), active, "{manager}, step {steps}");
             node.restore();
-            for step in node.installing().unwrap().steps.iter().take(steps) {
-                step.take(&node.root).unwrap();
-            }
+            node.installing().unwrap().begin(&node.root, steps).unwrap();
             node.install();
             assert_eq!(node.files(), active, "{manager}, step {steps}");
             node.restore();
