@@ -15,12 +15,13 @@ use super::process::find;
 use super::recorder::Recorder;
 use super::wait::until;
 
-const BEFORE: &str = "# by hand\nnameserver 169.254.20.11\nsearch own.example\noptions timeout:1 attempts:1\n";
-const SECTIONS: &str = "[[zone]]\nname = 'own.example'\nrecords = ['a A 10.0.0.1']\n\
+pub(crate) const BEFORE: &str =
+    "# by hand\nnameserver 169.254.20.11\nsearch own.example\noptions timeout:1 attempts:1\n";
+pub(crate) const SECTIONS: &str = "[[zone]]\nname = 'own.example'\nrecords = ['a A 10.0.0.1']\n\
                         [[zone]]\nname = '.'\nforward = ['resolv-conf:/etc/resolv.conf']\n";
 
 /// Has everybody in this mount namespace find this resolv.conf in /etc, and what it needs in /run.
-fn node(directory: &Path, resolv_conf: impl FnOnce(&Path)) {
+pub(crate) fn node(directory: &Path, resolv_conf: impl FnOnce(&Path)) {
     for (name, there) in [("etc", "/etc"), ("run", "/run")] {
         let directory = directory.join(name);
         fs::create_dir_all(directory.join("systemd/resolve")).unwrap();
@@ -32,12 +33,13 @@ fn node(directory: &Path, resolv_conf: impl FnOnce(&Path)) {
 }
 
 /// The address that the C library finds for a name.
-fn known(getent: &Path, name: &str) -> Option<String> {
+pub(crate) fn known(getent: &Path, name: &str) -> Option<String> {
     let output = Command::new(getent).args(["ahostsv4", name]).output().unwrap();
     String::from_utf8(output.stdout).unwrap().split_whitespace().next().map(str::to_owned)
 }
 
-fn resolv_conf(words: &[&str]) -> (Option<i32>, String) {
+/// Exit code and words of the command.
+pub(crate) fn resolv_conf(words: &[&str]) -> (Option<i32>, String) {
     let output = zerohop().arg("resolv-conf").args(words).output().unwrap();
     (output.status.code(), String::from_utf8([output.stdout, output.stderr].concat()).unwrap())
 }
