@@ -2,6 +2,7 @@
 
 pub mod check;
 mod explain;
+mod resolv_conf;
 mod run;
 
 use std::io::{stderr, stdout};
@@ -30,6 +31,8 @@ enum Verb {
     Check,
     /// Tell how a question would be answered, and why
     Explain(explain::Explain),
+    /// Point the node at the daemon and back
+    ResolvConf(resolv_conf::ResolvConf),
 }
 
 impl Arguments {
@@ -38,6 +41,7 @@ impl Arguments {
         match self.verb.unwrap_or(Verb::Run) {
             Verb::Run => run::run(self.config),
             Verb::Explain(said) => explain::explain(self.config, &said, &mut stdout(), &mut stderr()).into(),
+            Verb::ResolvConf(said) => resolv_conf::resolv_conf(self.config, said, &mut stdout(), &mut stderr()).into(),
             Verb::Check => check::check(self.config, &mut stdout(), &mut stderr()).into(),
         }
     }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::hosts::Addresses;
 use crate::config::{Config, Files, UpstreamServer, reaches};
 use crate::dns::Name;
+use crate::node::resolv_conf::KEPT;
 use crate::upstream::{Host, nameservers};
 
 /// The servers of every file, and what is wrong with the files.
@@ -33,7 +34,7 @@ impl Nameservers {
             if let UpstreamServer::ResolvConf(path) = source
                 && !read.servers.contains_key(path)
             {
-                let servers = read.file(path, listen);
+                let servers = read.file(path, listen, Path::new(KEPT));
                 read.servers.insert(path.clone(), servers);
             }
         }
@@ -71,7 +72,9 @@ impl Nameservers {
         servers.filter(|&server| !self.listen.iter().any(|&own| reaches(server, own))).collect()
     }
 
-    fn file(&mut self, path: &Path, listen: &[SocketAddr]) -> Vec<SocketAddr> {
+    /// The servers of a file. Where it names nobody but us, because the node was pointed at us, they are
+    /// those of `kept`, who were asked before.
+    fn file(&mut self, path: &Path, listen: &[SocketAddr], kept: &Path) -> Vec<SocketAddr> {
         let text = match self.files.read(path) {
             Ok(text) => text,
             Err(error) => {
@@ -82,6 +85,15 @@ impl Nameservers {
         };
         let is_own = |server: &SocketAddr| listen.iter().any(|&own| reaches(*server, own));
         let (own, others): (Vec<_>, Vec<_>) = nameservers(&text).into_iter().partition(is_own);
+        if others.is_empty() && !own.is_empty() && path != kept {
+            // Not being there is noted as well: then the file is taken up when it comes.
+            let text = self.files.read(kept).unwrap_or_default();
+            let before: Vec<_> = nameservers(&text).into_iter().filter(|server| !is_own(server)).collect();
+            if !before.is_empty() {
+                tracing::info!(file = %path.display(), kept = %kept.display(), "the node asks us: upstreams are those it asked before");
+                return before;
+            }
+        }
         for address in &own {
             tracing::warn!(file = %path.display(), %address, "left out of the upstreams: we answer there ourselves");
         }
@@ -125,5 +137,25 @@ mod tests {
         assert!(later.keep_last_good(&next));
         assert_eq!(of(&later, "one"), 1);
         assert!(!read(both).keep_last_good(&later), "`two` is new");
+    }
+
+    #[test]
+    fn a_file_that_names_nobody_but_us_stands_for_what_was_asked_before() {
+        let directory = tempfile::tempdir().unwrap();
+        let (file, kept) = (directory.path().join("resolv.conf"), directory.path().join("upstream"));
+        let listen = ["169.254.20.10:53".parse().unwrap()];
+        let read = |text: &str| {
+            std::fs::write(&file, text).unwrap();
+            let mut nameservers = Nameservers::default();
+            let servers = nameservers.file(&file, &listen, &kept);
+            let count = nameservers.files.paths().count();
+            (servers.iter().map(ToString::to_string).collect::<Vec<_>>(), nameservers.problems.len(), count)
+        };
+        let ours = "nameserver 169.254.20.10\n";
+        assert_eq!(read(ours), (vec![], 1, 2), "both are watched");
+        std::fs::write(&kept, "nameserver 169.254.20.10\nnameserver 192.0.2.1\n").unwrap();
+        assert_eq!(read(ours), (vec!["192.0.2.1:53".to_owned()], 0, 2));
+        assert_eq!(read("nameserver 192.0.2.2\n"), (vec!["192.0.2.2:53".to_owned()], 0, 1));
+        assert_eq!(read(""), (vec![], 1, 1), "a file that names nobody is a fault of its own");
     }
 }

@@ -1,5 +1,5 @@
 //! What the node has to have so that questions reach us: a device with our addresses, kept over
-//! netlink. No other program is run.
+//! netlink, and a resolv.conf that names us. No other program is run.
 
 mod device;
 mod fault;
@@ -8,6 +8,7 @@ mod keeper;
 mod netlink;
 mod nftables;
 mod refusal;
+pub mod resolv_conf;
 mod route;
 
 pub use fault::Fault;

@@ -1,8 +1,12 @@
 //! The command line as its users see it: words, streams and exit codes.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::process::{Command, Output};
+use std::time::Duration;
+
+use crate::tools;
 
 /// Runs zerohop in a directory, with nothing about it in the environment.
 fn zerohop(directory: &Path, arguments: &[&str]) -> Output {
@@ -32,9 +36,10 @@ fn help() {
     Usage: zerohop [OPTIONS] [COMMAND]
 
     Commands:
-      run      Serve DNS (the default)
-      check    Find every fault of the configuration, and say what to write instead
-      explain  Tell how a question would be answered, and why
+      run          Serve DNS (the default)
+      check        Find every fault of the configuration, and say what to write instead
+      explain      Tell how a question would be answered, and why
+      resolv-conf  Point the node at the daemon and back
 
     Options:
           --config <FILE>  The configuration file [default: $ZEROHOP_CONFIG, else /etc/zerohop/zerohop.toml if it exists, else a built-in quick start]
@@ -187,4 +192,81 @@ fn explain_says_what_it_cannot_understand() {
     fs::write(directory.path().join("zerohop.toml"), "[sever]\n").unwrap();
     let output = zerohop(directory.path(), &["explain", "--config", "zerohop.toml", "a"]);
     assert_eq!(output.status.code(), Some(78));
+}
+
+/// Whether it is known at once that nobody is there: a server of this machine for all addresses would be.
+fn nobody_answers() -> bool {
+    let refused = ["127.53.53.53:53", "127.53.53.54:53"].into_iter().all(|address| {
+        let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.connect(address).and_then(|()| socket.send(b"")).unwrap();
+        socket.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+        socket.recv(&mut [0]).is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused)
+    });
+    if !refused {
+        tools::skipped("port 53 of 127.53.53.53, which somebody has");
+    }
+    refused
+}
+
+/// A node whose resolv.conf is systemd-resolved's, and whose kubelet reads that.
+fn node() -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    let put = |path: &str, text: &str| {
+        let path = directory.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    };
+    put("run/systemd/resolve/stub-resolv.conf", "nameserver 127.0.0.53\noptions edns0\nsearch node.example\n");
+    put("run/systemd/resolve/resolv.conf", "nameserver 192.0.2.1\nsearch node.example\n");
+    put("var/lib/kubelet/config.yaml", "resolvConf: /run/systemd/resolve/resolv.conf\n");
+    put("etc/zerohop/zerohop.toml", "[server]\nlisten = [\"127.53.53.53\"]\n");
+    std::os::unix::fs::symlink("../run/systemd/resolve/stub-resolv.conf", directory.path().join("etc/resolv.conf"))
+        .unwrap();
+    directory
+}
+
+#[test]
+fn resolv_conf_says_what_it_does() {
+    if !nobody_answers() {
+        return;
+    }
+    let node = node();
+    let said = [
+        &["status"][..],
+        &["install"],
+        &["install", "--force"],
+        &["status"],
+        &["status", "--json"],
+        &["restore"],
+        &["restore"],
+        &["status", "--json"],
+    ]
+    .map(|words| {
+        let arguments = [&["resolv-conf", "--root", "."], words].concat();
+        format!("$ zerohop {}\n{}", arguments.join(" "), shown(&zerohop(node.path(), &arguments)))
+    });
+    insta::assert_snapshot!("resolv_conf_says_what_it_does", said.join("\n"));
+}
+
+#[test]
+fn resolv_conf_says_what_cannot_be() {
+    if !nobody_answers() {
+        return;
+    }
+    let node = node();
+    fs::write(node.path().join("other.toml"), "[server]\nlisten = [\"127.0.0.1:1053\"]\n").unwrap();
+    fs::write(node.path().join("broken.toml"), "[server]\n").unwrap();
+    let said = [
+        &["resolv-conf", "--help"][..],
+        &["resolv-conf", "install", "--help"],
+        &["resolv-conf"],
+        &["resolv-conf", "install", "--root", ".", "--address", "0.0.0.0"],
+        &["resolv-conf", "install", "--root", ".", "--address", "127.53.53.54"],
+        &["resolv-conf", "install", "--root", ".", "--config", "other.toml"],
+        &["resolv-conf", "install", "--root", ".", "--config", "broken.toml"],
+        &["resolv-conf", "install", "--root", "nowhere", "--address", "127.53.53.53", "--force"],
+        &["resolv-conf", "restore", "--root", "nowhere"],
+    ]
+    .map(|words| format!("$ zerohop {}\n{}", words.join(" "), shown(&zerohop(node.path(), words))));
+    insta::assert_snapshot!("resolv_conf_says_what_cannot_be", said.join("\n"));
 }

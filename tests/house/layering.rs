@@ -21,7 +21,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("forward", &["cache", "clock", "config", "dns", "metrics", "upstream"]),
     ("handler", &["cache", "clock", "config", "dns", "forward", "metrics", "upstream", "zone"]),
     ("listener", &["cache", "clock", "datagram", "dns", "forward", "handler", "metrics", "upstream"]),
-    ("node", &["config", "metrics"]),
+    ("node", &["config", "dns", "metrics", "upstream"]),
     ("admin", &["clock", "dns", "forward", "metrics"]),
     (
         "daemon",
@@ -30,7 +30,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "upstream", "zone",
         ],
     ),
-    ("cli", &["config", "daemon", "dns", "forward", "handler", "metrics", "upstream", "zone"]),
+    ("cli", &["config", "daemon", "dns", "forward", "handler", "metrics", "node", "upstream", "zone"]),
 ];
 
 /// The only files that may name the daemon: one starts it, one has it build the tables to explain.

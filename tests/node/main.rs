@@ -66,6 +66,7 @@ mod python;
 mod recorder;
 mod reload;
 mod renewal;
+mod resolv_conf;
 mod rfc8906;
 mod search_path;
 mod secrecy;

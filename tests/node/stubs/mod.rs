@@ -11,4 +11,5 @@ mod beside;
 mod matrix;
 mod programs;
 mod resolved;
+mod resolved_pointed;
 mod upstream;

@@ -23,13 +23,13 @@ use super::matrix::zones;
 use super::upstream;
 
 /// Its stub, which looks things up, and its proxy, which passes questions on as they are.
-const STUB: &str = "127.0.0.53:53";
+pub(super) const STUB: &str = "127.0.0.53:53";
 const PROXY: &str = "127.0.0.54:53";
 /// Whom it becomes. It wants a user of this name, which only a machine that has it installed has.
-const USER: u32 = 64_001;
+pub(super) const USER: u32 = 64_001;
 
 /// Installed, or unpacked by `ci/test`, and where the library of its version is.
-fn program() -> Option<(PathBuf, PathBuf)> {
+pub(super) fn program() -> Option<(PathBuf, PathBuf)> {
     let unpacked = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/debian");
     let roots = [PathBuf::from("/"), unpacked];
     let found = roots.into_iter().find(|root| root.join("lib/systemd/systemd-resolved").is_file());
