@@ -37,7 +37,7 @@ impl Expression {
     /// `text`, which has been parsed to `hir`.
     ///
     /// # Errors
-    /// [`TooLarge`], found by compiling whatever is not small.
+    /// Of one that would take more than a megabyte: found by compiling whatever is not small.
     pub fn new(text: &str, hir: &Hir) -> Result<Self, TooLarge> {
         let expression = Self { text: text.into(), compiled: Arc::default() };
         if states(hir) > SMALL && expression.regex().is_none() {
