@@ -153,7 +153,8 @@ fn a_name_that_is_asked_for_again_and_again_gets_into_a_store_that_is_full_of_ot
         store.parts.tidy();
         !known
     });
-    assert!((2..20).contains(&asked.count()));
+    let asked = asked.count();
+    assert!(asked < 20, "{asked}");
 }
 
 #[test]
