@@ -8,6 +8,7 @@
 //!
 //! It never stands in the way of DNS: a port that is taken is tried again, and said.
 
+pub mod control;
 mod health;
 mod http;
 mod ready;

@@ -1,6 +1,7 @@
 //! The command line: one file a verb.
 
 pub mod check;
+mod control;
 mod explain;
 mod run;
 
@@ -9,6 +10,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use crate::admin::control::Request;
 
 /// DNS that never leaves the node: a node-local caching DNS forwarder.
 #[derive(Debug, Parser)]
@@ -30,6 +33,10 @@ enum Verb {
     Check,
     /// Tell how a question would be answered, and why
     Explain(explain::Explain),
+    /// Ask the running daemon whether it is alive
+    Health,
+    /// Have the running daemon read its configuration again
+    Reload,
 }
 
 impl Arguments {
@@ -38,6 +45,8 @@ impl Arguments {
         match self.verb.unwrap_or(Verb::Run) {
             Verb::Run => run::run(self.config),
             Verb::Explain(said) => explain::explain(self.config, &said, &mut stdout(), &mut stderr()).into(),
+            Verb::Health => control::control(self.config, &Request::Health, &mut stdout(), &mut stderr()).into(),
+            Verb::Reload => control::control(self.config, &Request::Reload, &mut stdout(), &mut stderr()).into(),
             Verb::Check => check::check(self.config, &mut stdout(), &mut stderr()).into(),
         }
     }

@@ -23,7 +23,9 @@ pub(super) fn run(config: Option<PathBuf>) -> ExitCode {
             eprintln!("zerohop: {error}");
             match error {
                 StartError::Unfit(_) => CONFIG_FAULT.into(),
-                StartError::Interface(_) | StartError::Bind(_) | StartError::System(_) => ExitCode::FAILURE,
+                StartError::Interface(_) | StartError::Bind(_) | StartError::Seat(_) | StartError::System(_) => {
+                    ExitCode::FAILURE
+                }
             }
         }
     }

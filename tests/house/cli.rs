@@ -35,6 +35,8 @@ fn help() {
       run      Serve DNS (the default)
       check    Find every fault of the configuration, and say what to write instead
       explain  Tell how a question would be answered, and why
+      health   Ask the running daemon whether it is alive
+      reload   Have the running daemon read its configuration again
 
     Options:
           --config <FILE>  The configuration file [default: $ZEROHOP_CONFIG, else /etc/zerohop/zerohop.toml if it exists, else a built-in quick start]
@@ -117,7 +119,7 @@ fn an_address_that_is_taken_is_a_failure_that_says_what_to_do() {
     let directory = tempfile::tempdir().unwrap();
     let taken = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();
-    let text = format!("[server]\nlisten = [\"{address}\"]\n[admin]\nlisten = \"off\"\n");
+    let text = format!("[server]\nlisten = [\"{address}\"]\n[admin]\nlisten = \"off\"\ncontrol = \"off\"\n");
     fs::write(directory.path().join("zerohop.toml"), text).unwrap();
     let output = zerohop(directory.path(), &["run", "--config", "zerohop.toml"]);
     let said = shown(&output);

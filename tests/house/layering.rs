@@ -30,7 +30,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "upstream", "zone",
         ],
     ),
-    ("cli", &["config", "daemon", "dns", "forward", "handler", "metrics", "upstream", "zone"]),
+    ("cli", &["admin", "config", "daemon", "dns", "forward", "handler", "metrics", "upstream", "zone"]),
 ];
 
 /// The only files that may name the daemon: one starts it, one has it build the tables to explain.

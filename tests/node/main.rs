@@ -35,6 +35,7 @@ mod client;
 mod clients;
 mod clusters;
 mod config_map;
+mod control;
 mod doh;
 mod doh_server;
 mod doq;
