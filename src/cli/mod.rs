@@ -28,7 +28,7 @@ pub struct Arguments {
 #[derive(Clone, Debug, Subcommand)]
 enum Verb {
     /// Serve DNS (the default)
-    Run,
+    Run(run::Run),
     /// Find every fault of the configuration, and say what to write instead
     Check,
     /// Tell how a question would be answered, and why
@@ -42,8 +42,8 @@ enum Verb {
 impl Arguments {
     /// Does what was asked for.
     pub fn execute(self) -> ExitCode {
-        match self.verb.unwrap_or(Verb::Run) {
-            Verb::Run => run::run(self.config),
+        match self.verb.unwrap_or(Verb::Run(run::Run::default())) {
+            Verb::Run(said) => run::run(self.config, &said),
             Verb::Explain(said) => explain::explain(self.config, &said, &mut stdout(), &mut stderr()).into(),
             Verb::Health => control::control(self.config, &Request::Health, &mut stdout(), &mut stderr()).into(),
             Verb::Reload => control::control(self.config, &Request::Reload, &mut stdout(), &mut stderr()).into(),

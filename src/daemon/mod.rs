@@ -6,38 +6,42 @@ mod hosts;
 mod log;
 mod memory;
 pub mod nameservers;
+mod position;
 mod start;
 
+use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
-use tokio::task::LocalSet;
+use tokio::task::{JoinSet, LocalSet};
 
-use crate::admin::control::{Order, Reply, Seat, SeatError, serve_control};
+use crate::admin::control::{Order, Reply, serve_control};
 use crate::admin::{self, Admin};
-use crate::config::{Config, Control, Files, Loaded, Source, load};
+use crate::config::{Config, Files, Loaded, Source, load};
 use crate::handler::Tables;
-use crate::listener::{Identity, Inherited, Worker};
+use crate::listener::{Identity, Worker};
 use crate::metrics::Registry;
 use crate::node::Keeper;
 use crate::upstream;
 
-pub use start::StartError;
-
 use changes::Watch;
 use hosts::Hosts;
 use nameservers::Nameservers;
-use start::{Position, Prepared, together};
+use position::Position;
+use start::{Prepared, together};
 
-/// Serves until SIGTERM or SIGINT, then answers what is under way and returns.
+pub use start::StartError;
+
+/// Serves until SIGTERM or SIGINT, then answers what is under way and returns. To join is to wait
+/// first, for as long as another instance serves.
 ///
 /// # Errors
 /// [`StartError`] when a listen address or a resource cannot be had. Once it serves, it does not
 /// fail.
-pub fn run(source: Source, loaded: Loaded) -> Result<(), StartError> {
+pub fn run(source: Source, loaded: Loaded, join: bool) -> Result<(), StartError> {
     let Loaded { config, warnings } = loaded;
     log::start(&config.log);
     for warning in warnings.iter() {
@@ -45,28 +49,12 @@ pub fn run(source: Source, loaded: Loaded) -> Result<(), StartError> {
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     LocalSet::new().block_on(&runtime, async {
-        let seat = seat(&config)?;
+        let control = config.admin.control.clone();
         let prepared = Prepared::new(source, config, warnings.files())?;
-        prepared.serve(Position { seat, inherited: Inherited::default() })?.serve().await
+        let position = if join { Position::join(&control).await? } else { Some(Position::take(&control)?) };
+        let Some(position) = position else { return Ok(()) };
+        prepared.serve(position)?.serve().await
     })
-}
-
-/// The control socket. Only that somebody else has it keeps us from serving.
-fn seat(config: &Config) -> Result<Option<Seat>, StartError> {
-    let Some(path) = config.admin.control.path() else {
-        if config.admin.control != Control::Off {
-            tracing::warn!("no control socket: there is no usual place for it; write `control` below [admin]");
-        }
-        return Ok(None);
-    };
-    match Seat::take(&path) {
-        Ok(seat) => Ok(Some(seat)),
-        Err(taken @ SeatError::Taken { .. }) => Err(StartError::Seat(taken)),
-        Err(error) => {
-            tracing::error!("no control socket: {error}");
-            Ok(None)
-        }
-    }
 }
 
 struct Daemon {
@@ -87,16 +75,22 @@ struct Daemon {
     admin: Rc<Admin>,
     workers: Vec<Worker>,
     stop: watch::Sender<bool>,
-    /// `None` without a control socket.
-    seat: Option<Seat>,
+    position: Position,
+    /// The admin listeners, with those of the instance before.
+    admin_listeners: Vec<(SocketAddr, Option<TcpListener>)>,
 }
 
 impl Daemon {
     async fn serve(mut self) -> Result<(), StartError> {
-        let admin_config = &self.config.admin;
-        for &address in admin_config.listen.iter().chain(&admin_config.metrics_listen) {
-            tokio::task::spawn_local(admin::serve(address, Rc::clone(&self.admin)));
+        let (order, mut orders) = mpsc::channel(1);
+        let mut doors = JoinSet::new();
+        for (address, inherited) in std::mem::take(&mut self.admin_listeners) {
+            doors.spawn_local(admin::serve(address, inherited, Rc::clone(&self.admin)));
         }
+        if let Some(seat) = self.position.seat() {
+            doors.spawn_local(serve_control(seat.listener()?, Rc::clone(&self.admin), order)?);
+        }
+        self.position.accept().await;
         let (tables, shared) = (Arc::clone(&self.tables), Arc::clone(&self.admin.shared));
         let servers = move || tables.load().servers().cloned().collect();
         // What failed while they were away may be asked again.
@@ -109,15 +103,16 @@ impl Daemon {
         tokio::task::spawn_local(upstream::watch_loops(Rc::clone(&exchange) as Rc<_>, self.admin.clock, loops, routes));
         let mut hosts = Hosts::new(Rc::clone(&exchange) as Rc<_>, self.admin.clock, Arc::clone(&self.registry));
         hosts.follow(&self.config);
-        let (order, mut orders) = mpsc::channel(1);
-        if let Some(seat) = &self.seat {
-            tokio::task::spawn_local(serve_control(seat.listener()?, Rc::clone(&self.admin), order)?);
-        }
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut hangup = signal(SignalKind::hangup())?;
         let mut watch = Watch::start();
         memory::give_back();
+        watch.follow(self.files.paths());
+        // While we stood by nobody watched.
+        if matches!(self.position, Position::Heir(_)) && !self.files.changed().is_empty() {
+            drop(self.reload(&mut hosts));
+        }
         let by = loop {
             watch.follow(self.files.paths());
             tokio::select! {
@@ -142,12 +137,21 @@ impl Daemon {
             memory::give_back();
         };
         tracing::info!(signal = by, "stopping: answering what is under way");
-        self.keeper.stop_intercepting();
+        // Until somebody else reads, we do.
+        let has_heir = self.admin.succession.leave().await;
+        if has_heir {
+            doors.abort_all();
+            self.position.pass_on();
+        } else {
+            self.keeper.stop_intercepting();
+        }
         let _ = self.stop.send(true);
         let workers = self.workers;
-        // Joining blocks; the admin listener goes on until it is done.
+        // Joining blocks; without an heir the admin listener goes on until it is done.
         let _ = tokio::task::spawn_blocking(|| workers.into_iter().for_each(Worker::join)).await;
-        self.keeper.leave();
+        if !has_heir {
+            self.keeper.leave();
+        }
         tracing::info!("stopped");
         Ok(())
     }

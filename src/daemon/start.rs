@@ -10,9 +10,10 @@ use arc_swap::ArcSwap;
 use tokio::sync::{Semaphore, watch};
 
 use super::nameservers::Nameservers;
+use super::position::Position;
 use super::{Daemon, build};
 use crate::admin::Admin;
-use crate::admin::control::{Seat, SeatError};
+use crate::admin::control::{SeatError, Succession};
 use crate::cache::{Failures, Store};
 use crate::clock::Clock;
 use crate::config::{Config, Files, Source};
@@ -74,15 +75,6 @@ pub(super) struct Prepared {
     ready: Name,
 }
 
-/// What an instance has to begin with.
-#[derive(Default)]
-pub(super) struct Position {
-    /// `None` without a control socket.
-    pub(super) seat: Option<Seat>,
-    /// Those of the one before.
-    pub(super) inherited: Inherited,
-}
-
 impl Prepared {
     pub(super) fn new(source: Source, mut config: Config, read: &Files) -> Result<Self, StartError> {
         let clock = Clock::start();
@@ -104,14 +96,34 @@ impl Prepared {
     }
 
     /// Begins to serve.
-    pub(super) fn serve(self, position: Position) -> Result<Daemon, StartError> {
+    pub(super) fn serve(self, mut position: Position) -> Result<Daemon, StartError> {
         let Self { source, config, files, nameservers, clock, registry, tables, shared, ready } = self;
-        let Position { seat, mut inherited } = position;
+        let mut inherited = position.sockets();
+        let is_heir = !inherited.is_empty();
         let server = &config.server;
-        let mut keeper = Keeper::start(config.interface.as_ref(), &registry.control).map_err(StartError::Interface)?;
+        let mut keeper = match Keeper::start(config.interface.as_ref(), &registry.control) {
+            // What was served before is served on, whatever else fails.
+            Err(fault) if is_heir => {
+                tracing::error!("the interface is left as it is: {fault}");
+                Keeper::none(&registry.control)
+            }
+            started => started.map_err(StartError::Interface)?,
+        };
+        if is_heir {
+            // The sockets are ours, and the rules of the one before go with it.
+            keeper.settle(&registry.control);
+        }
         let connections = Arc::new(Semaphore::new(server.tcp_connections));
         let identity = server.tls.as_ref().map(|tls| Identity::new(Arc::clone(&tls.identity)));
         let sockets = listen(&config, identity.as_ref(), &mut inherited)?;
+        let succession = Succession::new(position.seat())?;
+        sockets.iter().flatten().try_for_each(|socket| succession.offer(socket))?;
+        let admin_addresses = config.admin.listen.iter().chain(&config.admin.metrics_listen);
+        let admin_listeners = admin_addresses.map(|&at| (at, inherited.take_tcp(at).pop())).collect();
+        for address in inherited.left() {
+            tracing::info!(%address, "not in the configuration any more: closed");
+        }
+        drop(inherited);
         registry.control.certificate_expires(server.tls.as_ref().and_then(|tls| tls.expires));
         let (stop, stopped) = watch::channel(false);
         let start = |index: usize| Start {
@@ -130,7 +142,9 @@ impl Prepared {
             .enumerate()
             .map(|(index, sockets)| Worker::start(start(index), sockets))
             .collect::<io::Result<Vec<_>>>()?;
-        keeper.settle(&registry.control);
+        if !is_heir {
+            keeper.settle(&registry.control);
+        }
         let admin = Rc::new(Admin {
             registry: Arc::clone(&registry),
             shared,
@@ -139,6 +153,7 @@ impl Prepared {
             ready,
             connections,
             max_connections: server.tcp_connections,
+            succession,
         });
         say_hello(&source, &config, &tables.load());
         Ok(Daemon {
@@ -154,7 +169,8 @@ impl Prepared {
             admin,
             workers,
             stop,
-            seat,
+            position,
+            admin_listeners,
         })
     }
 }
@@ -170,20 +186,30 @@ fn listen(
     identity: Option<&Arc<Identity>>,
     inherited: &mut Inherited,
 ) -> Result<Vec<Vec<Listener>>, StartError> {
-    let server = &config.server;
+    let (server, is_heir) = (&config.server, !inherited.is_empty());
     let mut workers: Vec<Vec<Listener>> = (0..server.workers).map(|_| Vec::new()).collect();
     let said = server.listen.iter().map(|&address| (address, "[server] listen"));
     let intercepted = config.intercept_listen().into_iter().map(|address| (address, "[interface] intercept"));
     for (address, key) in said.chain(intercepted) {
-        listener::open(address, inherited, &mut workers, key).map_err(StartError::Bind)?;
+        listener::open(address, inherited, &mut workers, key).or_else(|error| bearable(error, is_heir))?;
     }
     if let Some((tls, identity)) = server.tls.as_ref().zip(identity) {
         let over_tls = identity.server_config().map_err(io::Error::other)?;
         for &address in &tls.listen {
-            listener::open_tls(address, &over_tls, inherited, &mut workers).map_err(StartError::Bind)?;
+            let opened = listener::open_tls(address, &over_tls, inherited, &mut workers);
+            opened.or_else(|error| bearable(error, is_heir))?;
         }
     }
     Ok(workers)
+}
+
+/// An heir does without an address that it cannot have: the others were served before.
+fn bearable(error: BindError, is_heir: bool) -> Result<(), StartError> {
+    if !is_heir {
+        return Err(StartError::Bind(error));
+    }
+    tracing::error!("{error}; the other addresses are served");
+    Ok(())
 }
 
 /// The files of a configuration and those of its upstreams.

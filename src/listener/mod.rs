@@ -6,6 +6,7 @@
 mod bind;
 mod context;
 pub mod framing;
+pub mod hand_over;
 mod inherited;
 mod tcp;
 mod tls;

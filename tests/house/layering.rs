@@ -22,7 +22,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("handler", &["cache", "clock", "config", "dns", "forward", "metrics", "upstream", "zone"]),
     ("listener", &["cache", "clock", "datagram", "dns", "forward", "handler", "metrics", "upstream"]),
     ("node", &["config", "metrics"]),
-    ("admin", &["clock", "dns", "forward", "metrics"]),
+    ("admin", &["clock", "dns", "forward", "listener", "metrics"]),
     (
         "daemon",
         &[

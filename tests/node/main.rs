@@ -50,6 +50,7 @@ mod harness;
 mod hosts;
 mod intercept;
 mod interface;
+mod join;
 mod lifecycle;
 mod load;
 mod loops;

@@ -83,6 +83,24 @@ impl Seat {
         Ok(seat)
     }
 
+    /// In the place of whoever has sent us these: as long as one process has the lock open, nobody else
+    /// gets it.
+    pub(super) fn inherited(path: &Path, lock: OwnedFd, listener: OwnedFd) -> Self {
+        let seat = Self { path: path.to_owned(), lock: lock.into(), listener: listener.into(), is_passed_on: false };
+        seat.sign();
+        seat
+    }
+
+    /// The lock and the socket, to be sent.
+    pub(super) fn duplicates(&self) -> io::Result<[OwnedFd; 2]> {
+        Ok([self.lock.try_clone()?.into(), self.listener.try_clone()?.into()])
+    }
+
+    /// Somebody else has it now.
+    pub fn pass_on(mut self) {
+        self.is_passed_on = true;
+    }
+
     /// The socket, to accept connections from.
     ///
     /// # Errors

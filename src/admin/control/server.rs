@@ -70,6 +70,7 @@ async fn attend(mut stream: UnixStream, admin: &Admin, orders: &mpsc::Sender<Ord
             let text = if stuck.is_empty() { "ok".to_owned() } else { format!("workers that are stuck: {stuck:?}") };
             Reply { done: stuck.is_empty(), text }
         }
+        Ok(Request::Join { pid }) => return admin.succession.attend(&mut stream, &mut come, pid).await,
         Ok(Request::Reload) => {
             let (tell, told) = oneshot::channel();
             // Nobody takes orders any more while it stops.
@@ -77,7 +78,7 @@ async fn attend(mut stream: UnixStream, admin: &Admin, orders: &mpsc::Sender<Ord
             told.await.unwrap_or_else(|_| Reply { done: false, text: "zerohop is stopping".to_owned() })
         }
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
-        Err(_) => {
+        Ok(Request::Serving) | Err(_) => {
             let text = format!("zerohop {} does not know that request", env!("CARGO_PKG_VERSION"));
             Reply { done: false, text }
         }
