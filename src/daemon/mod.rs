@@ -7,6 +7,7 @@ mod log;
 mod memory;
 pub mod nameservers;
 mod position;
+mod signals;
 mod start;
 
 use std::net::{SocketAddr, TcpListener};
@@ -14,7 +15,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinSet, LocalSet};
 
@@ -31,6 +31,7 @@ use changes::Watch;
 use hosts::Hosts;
 use nameservers::Nameservers;
 use position::Position;
+use signals::{Signals, Told};
 use start::{Prepared, together};
 
 pub use start::StartError;
@@ -49,11 +50,13 @@ pub fn run(source: Source, loaded: Loaded, join: bool) -> Result<(), StartError>
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     LocalSet::new().block_on(&runtime, async {
+        let mut signals = Signals::listen()?;
         let control = config.admin.control.clone();
         let prepared = Prepared::new(source, config, warnings.files())?;
-        let position = if join { Position::join(&control).await? } else { Some(Position::take(&control)?) };
+        let position =
+            if join { Position::join(&control, &mut signals).await? } else { Some(Position::take(&control)?) };
         let Some(position) = position else { return Ok(()) };
-        prepared.serve(position)?.serve().await
+        prepared.serve(position)?.serve(signals).await
     })
 }
 
@@ -81,7 +84,7 @@ struct Daemon {
 }
 
 impl Daemon {
-    async fn serve(mut self) -> Result<(), StartError> {
+    async fn serve(mut self, mut signals: Signals) -> Result<(), StartError> {
         let (order, mut orders) = mpsc::channel(1);
         let mut doors = JoinSet::new();
         for (address, inherited) in std::mem::take(&mut self.admin_listeners) {
@@ -103,9 +106,6 @@ impl Daemon {
         tokio::task::spawn_local(upstream::watch_loops(Rc::clone(&exchange) as Rc<_>, self.admin.clock, loops, routes));
         let mut hosts = Hosts::new(Rc::clone(&exchange) as Rc<_>, self.admin.clock, Arc::clone(&self.registry));
         hosts.follow(&self.config);
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut hangup = signal(SignalKind::hangup())?;
         let mut watch = Watch::start();
         memory::give_back();
         watch.follow(self.files.paths());
@@ -116,9 +116,10 @@ impl Daemon {
         let by = loop {
             watch.follow(self.files.paths());
             tokio::select! {
-                Some(()) = received(&mut terminate) => break "SIGTERM",
-                Some(()) = received(&mut interrupt) => break "SIGINT",
-                Some(()) = received(&mut hangup) => drop(self.reload(&mut hosts)),
+                told = signals.next() => match told {
+                    Told::Stop(signal) => break signal,
+                    Told::Reload => drop(self.reload(&mut hosts)),
+                },
                 Some(Order::Reload(tell)) = orders.recv() => {
                     // Whoever asked may not wait for it.
                     let _ = tell.send(self.reload(&mut hosts));
@@ -241,9 +242,4 @@ impl Daemon {
             text: format!("configuration not reloaded: the previous one goes on\n{}", said.trim_end()),
         }
     }
-}
-
-/// The next signal; never, when its stream has ended.
-async fn received(signal: &mut Signal) -> Option<()> {
-    signal.recv().await
 }

@@ -2,9 +2,8 @@
 
 use std::path::PathBuf;
 
-use tokio::signal::unix::{SignalKind, signal};
-
-use super::{StartError, received};
+use super::StartError;
+use super::signals::{Signals, Told};
 use crate::admin::control::{Inheritance, Seat, SeatError, stand_by};
 use crate::config::Control;
 use crate::listener::Inherited;
@@ -25,19 +24,17 @@ impl Position {
     }
 
     /// Waits until it is our turn. `None` when we were told to stop before.
-    pub(super) async fn join(control: &Control) -> Result<Option<Self>, StartError> {
+    pub(super) async fn join(control: &Control, signals: &mut Signals) -> Result<Option<Self>, StartError> {
         let Some(path) = path(control) else { return Ok(Some(Self::Free)) };
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut hangup = signal(SignalKind::hangup())?;
         let mut waiting = std::pin::pin!(stand_by(&path));
         loop {
             tokio::select! {
                 inheritance = &mut waiting => return inheritance.map(Self::Heir).or_else(Self::without).map(Some),
-                Some(()) = received(&mut terminate) => break,
-                Some(()) = received(&mut interrupt) => break,
-                // What has changed is read when we serve.
-                Some(()) = received(&mut hangup) => {}
+                told = signals.next() => match told {
+                    Told::Stop(_) => break,
+                    // What has changed is read when we serve.
+                    Told::Reload => {}
+                },
             }
         }
         tracing::info!("stopped: nobody needed us");

@@ -10,11 +10,14 @@ use std::time::Duration;
 use hickory_proto::rr::RecordType::A;
 use nix::sys::signal::Signal;
 
+use super::certificates::Authority;
 use super::client::{Ask, ask, connect, read_framed};
 use super::harness::{Zerohop, zerohop};
 use super::load::{Load, Seen};
 use super::process::{Process, free_address};
 use super::recorder::Recorder;
+use super::secrecy::section;
+use super::tls_client::{NAME, TlsClient};
 use super::wait::until;
 
 /// How long the upstream takes for an answer.
@@ -227,4 +230,19 @@ fn what_has_changed_meanwhile_is_read_and_a_fault_there_changes_nothing() {
         });
     }
     assert_eq!(instance.reloads(), (0, 1));
+}
+
+#[test]
+fn over_tls_it_goes_on_as_well() {
+    let (upstream, authority, tls) = (upstream(), Authority::new(), free_address());
+    let sections = format!("{}{}", section(tls, &authority.certify(&[NAME])), sections(&upstream));
+    let mut instance = Zerohop::start(&sections);
+    let question = Ask::new("a.own.example.", A);
+    for (log, signal) in [("log-1", Signal::SIGTERM), ("log-2", Signal::SIGKILL)] {
+        let heir = standby(&instance, log);
+        succeed(&mut instance, heir, signal);
+        for _ in 0..8 {
+            assert_eq!(TlsClient::new(&[&authority], &["dot"]).connect(tls).ask(&question).data(A), ["10.0.0.1"]);
+        }
+    }
 }
