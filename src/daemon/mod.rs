@@ -138,11 +138,10 @@ impl Daemon {
             memory::give_back();
         };
         tracing::info!(signal = by, "stopping: answering what is under way");
+        drop(orders);
         // Until somebody else reads, we do.
-        let has_heir = self.admin.succession.leave().await;
-        if has_heir {
+        if self.admin.succession.leave().await {
             doors.abort_all();
-            self.position.pass_on();
         } else {
             self.keeper.stop_intercepting();
         }
@@ -150,7 +149,10 @@ impl Daemon {
         let workers = self.workers;
         // Joining blocks; without an heir the admin listener goes on until it is done.
         let _ = tokio::task::spawn_blocking(|| workers.into_iter().for_each(Worker::join)).await;
-        if !has_heir {
+        // Somebody may have joined since.
+        if self.admin.succession.leave().await {
+            self.position.pass_on();
+        } else {
             self.keeper.leave();
         }
         tracing::info!("stopped");

@@ -1,13 +1,16 @@
 //! What the command line asks of the daemon that runs, and that there is one for a control socket.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
-use std::process::Output;
+use std::process::{Command, Output};
 
 use hickory_proto::rr::RecordType::A;
 use nix::sys::signal::Signal;
 
 use super::client::{Ask, ask};
 use super::harness::{Zerohop, zerohop};
+use super::process::{find, say_skipped};
 
 const OWN: &str = "[[zone]]\nname = \"own.example\"\nrecords = [\"a A 10.0.0.1\"]";
 
@@ -123,4 +126,36 @@ fn where_no_control_socket_can_be_dns_goes_on() {
     instance.start_again();
     assert_eq!(Ask::new("a.own.example.", A).udp(instance.address).data(A), ["10.0.0.1"]);
     instance.log_line(&["no control socket", &control, "cannot be made"]);
+}
+
+#[test]
+fn another_user_sees_who_serves_and_may_ask_nothing() {
+    let Some(setpriv) = find("setpriv", "util-linux") else { return };
+    let nobody = |arguments: &[&str]| {
+        let mut command = Command::new(&setpriv);
+        command.env_clear().args(["--reuid=65534", "--regid=65534", "--clear-groups", env!("CARGO_BIN_EXE_zerohop")]);
+        command.args(arguments).output().unwrap()
+    };
+    if !nobody(&["--version"]).status.success() {
+        return say_skipped("leave to run zerohop as another user");
+    }
+    let instance = Zerohop::start(OWN);
+    let (config, directory) = (instance.config(), instance.config().parent().unwrap().to_owned());
+    std::fs::set_permissions(&directory, Permissions::from_mode(0o755)).unwrap();
+    let config = config.display().to_string();
+    insta::assert_snapshot!(said(&instance, &nobody(&["run", "--config", &config])), @r"
+    exit 1
+    zerohop: another instance (pid PID) serves with /run/control.sock; stop it, stand by for it with `zerohop run --join`, or write another `control` below [admin]
+    ");
+    insta::assert_snapshot!(said(&instance, &nobody(&["health", "--config", &config])), @r"
+    exit 1
+    zerohop: /run/control.sock does not answer: Permission denied (os error 13); only root and the user that serves may: run this as one of them
+    ");
+    let socket = directory.join("control.sock");
+    std::fs::set_permissions(&socket, Permissions::from_mode(0o666)).unwrap();
+    insta::assert_snapshot!(said(&instance, &nobody(&["reload", "--config", &config])), @r"
+    exit 1
+    zerohop: /run/control.sock does not answer: the daemon hung up; only root and the user that serves may ask, and it may be stopping
+    ");
+    assert_eq!(instance.reloads(), (0, 0));
 }

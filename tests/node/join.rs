@@ -4,6 +4,7 @@
 use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use hickory_proto::rr::RecordType::A;
 use nix::sys::signal::Signal;
 
 use super::certificates::Authority;
-use super::client::{Ask, ask, connect, read_framed};
+use super::client::{Ask, ask, connect, read_framed, receive, socket};
 use super::harness::{Zerohop, zerohop};
 use super::load::{Load, Seen};
 use super::process::{Process, free_address};
@@ -245,4 +246,67 @@ fn over_tls_it_goes_on_as_well() {
             assert_eq!(TlsClient::new(&[&authority], &["dot"]).connect(tls).ask(&question).data(A), ["10.0.0.1"]);
         }
     }
+}
+
+#[test]
+fn whoever_joins_while_the_last_questions_are_answered_serves_at_once() {
+    let (hold, held) = channel();
+    let upstream = Recorder::scripted(move |asked| hold.send(asked).unwrap());
+    let mut instance = Zerohop::start(&sections(&upstream));
+    let (client, question) = (socket(), Ask::new("held.example.", A));
+    client.send_to(&question.octets(), instance.address).unwrap();
+    let asked = held.recv().unwrap();
+    instance.process.signal(Signal::SIGTERM);
+    says(&instance.process, "stopping");
+    let heir = instance.beside(&["run", "--join"], "log-1");
+    says(&heir, "\"message\":\"serving\"");
+    assert_eq!(ask(instance.address, "a.own.example.", A).data(A), ["10.0.0.1"]);
+    assert!(instance.process.ended().is_none(), "it has a question to answer");
+    asked.answer_a([192, 0, 2, 1], 300);
+    assert_eq!(question.check(receive(&client)).data(A), ["192.0.2.1"]);
+    let mut old = std::mem::replace(&mut instance.process, heir);
+    assert_eq!(old.exit_code(), Some(0));
+    let health = zerohop().arg("health").arg("--config").arg(instance.config()).output().unwrap();
+    assert_eq!(health.status.code(), Some(0), "the control socket has stayed");
+}
+
+/// What a log says, line by line.
+fn messages(process: &Process) -> String {
+    let log = process.output();
+    let messages = log.lines().filter_map(|line| line.split_once("\"message\":\"")?.1.split('"').next());
+    messages.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn both_logs_tell_of_it() {
+    let upstream = upstream();
+    let mut instance = Zerohop::start(&sections(&upstream));
+    let heir = standby(&instance, "log-1");
+    let old = succeed(&mut instance, heir, Signal::SIGTERM);
+    insta::assert_snapshot!(messages(&old), @r"
+    serving
+    a standby has joined
+    stopping: answering what is under way
+    the standby serves
+    stopped
+    ");
+    insta::assert_snapshot!(messages(&instance.process), @r"
+    standing by
+    taking over: told to
+    serving
+    ");
+    let (heir, mut other) = (standby(&instance, "log-2"), instance.beside(&["run", "--join"], "log-3"));
+    says(&other, "waiting behind it");
+    other.signal(Signal::SIGTERM);
+    assert_eq!(other.exit_code(), Some(0));
+    insta::assert_snapshot!(messages(&other), @r"
+    another instance stands by: waiting behind it
+    stopped: nobody needed us
+    ");
+    succeed(&mut instance, heir, Signal::SIGKILL);
+    insta::assert_snapshot!(messages(&instance.process), @r"
+    standing by
+    taking over: the instance that served is gone
+    serving
+    ");
 }

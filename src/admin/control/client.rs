@@ -21,8 +21,10 @@ pub fn ask(path: &Path, request: &Request) -> Result<Reply, String> {
                 "no zerohop serves with it: start it, or name its configuration with --config"
             }
             io::ErrorKind::PermissionDenied => "only root and the user that serves may: run this as one of them",
-            io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset => {
-                "the daemon hung up: only root and the user that serves may ask, and it may be stopping"
+            // Which of them it is, depends on who was faster.
+            io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => {
+                let why = "only root and the user that serves may ask, and it may be stopping";
+                return format!("{} does not answer: the daemon hung up; {why}", path.display());
             }
             _ => "look into the daemon's log",
         };
