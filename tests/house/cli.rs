@@ -190,3 +190,20 @@ fn explain_says_what_it_cannot_understand() {
     let output = zerohop(directory.path(), &["explain", "--config", "zerohop.toml", "a"]);
     assert_eq!(output.status.code(), Some(78));
 }
+
+#[test]
+fn help_of_run() {
+    insta::assert_snapshot!(shown(&zerohop(Path::new("."), &["run", "--help"])), @r"
+    exit 0
+    --- out
+    Serve DNS (the default)
+
+    Usage: zerohop run [OPTIONS]
+
+    Options:
+          --config <FILE>  The configuration file [default: $ZEROHOP_CONFIG, else /etc/zerohop/zerohop.toml if it exists, else a built-in quick start]
+          --join           Stand by while another instance serves with the same control socket, and serve on with its sockets when it leaves or dies; serve at once if there is none
+      -h, --help           Print help
+    --- err
+    ");
+}

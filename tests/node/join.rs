@@ -217,6 +217,21 @@ fn the_configuration_of_the_new_one_says_what_is_served_and_by_how_many() {
 }
 
 #[test]
+fn an_address_that_cannot_be_had_keeps_no_heir_from_serving_the_others() {
+    let upstream = upstream();
+    let mut instance = Zerohop::start(&sections(&upstream));
+    let taken = socket();
+    let (first, second) = (instance.address, taken.local_addr().unwrap());
+    let text = std::fs::read_to_string(instance.config()).unwrap();
+    let both = text.replace(&format!("[\"{first}\"]"), &format!("[\"{second}\", \"{first}\"]"));
+    std::fs::write(instance.config(), both).unwrap();
+    let heir = standby(&instance, "log-1");
+    succeed(&mut instance, heir, Signal::SIGKILL);
+    assert_eq!(ask(first, "a.own.example.", A).data(A), ["10.0.0.1"]);
+    instance.log_line(&["ERROR", &format!("cannot listen on {second} (UDP)"), "the other addresses are served"]);
+}
+
+#[test]
 fn what_has_changed_meanwhile_is_read_and_a_fault_there_changes_nothing() {
     let upstream = upstream();
     let mut instance = Zerohop::start(&sections(&upstream));
