@@ -86,7 +86,7 @@ class Zerohop(Peer):
         if setup.tls:
             port, certificate, key = setup.tls
             text += f"[server.tls]\nlisten = ['127.0.0.1:{port}']\ncertificate = '{certificate}'\nkey = '{key}'\n"
-        text += f"[admin]\nlisten = 'off'\n[log]\nlevel = 'error'\n[cache]\nmax-bytes = {setup.max_bytes}\n"
+        text += f"[admin]\nlisten = 'off'\ncontrol = 'off'\n[log]\nlevel = 'error'\n[cache]\nmax-bytes = {setup.max_bytes}\n"
         text += f"[[upstream]]\nname = 'all'\nservers = {listed(f'{a}:{p}' for a, p in setup.upstreams)}\n"
         text += "[[zone]]\nname = '.'\nforward = ['all']\n"
         if setup.records:

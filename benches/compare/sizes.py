@@ -114,6 +114,7 @@ class Default(peers.Zerohop):
         for written, free in (("127.0.0.1:1053", setup.port), ("127.0.0.1:9153", free_port())):
             assert written in text, f"src/config/default.toml does not say {written}"
             text = text.replace(written, f"127.0.0.1:{free}")
+        text = text.replace("[admin]\n", '[admin]\ncontrol = "control.sock"\n')
         return peers.Launch([self.path, "run", "--config", f"{directory}/zerohop.toml"], {"zerohop.toml": text})
 
 

@@ -26,8 +26,14 @@ const METRICS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Serves one address for ever, on the runtime of the calling thread. A failure to listen is
 /// logged and tried again: DNS does not depend on it.
-pub async fn serve(address: SocketAddr, admin: Rc<Admin>) {
-    let listener = listen(address).await;
+pub async fn serve(address: SocketAddr, inherited: Option<std::net::TcpListener>, admin: Rc<Admin>) {
+    let inherited = inherited.and_then(|listener| TcpListener::from_std(listener).ok());
+    let listener = match inherited {
+        Some(listener) => listener,
+        None => listen(address).await,
+    };
+    // Without a descriptor to spare, the next instance opens its own.
+    let _ = admin.succession.offer(&listener);
     loop {
         let Ok((stream, _)) = listener.accept().await else {
             // Descriptors have run out; they come back.

@@ -8,6 +8,7 @@
 //!
 //! It never stands in the way of DNS: a port that is taken is tried again, and said.
 
+pub mod control;
 mod health;
 mod http;
 mod ready;
@@ -22,6 +23,7 @@ use crate::dns::Name;
 use crate::forward::Shared;
 use crate::metrics::Registry;
 
+use control::Succession;
 pub use http::serve;
 
 /// What the routes look at.
@@ -36,6 +38,7 @@ pub struct Admin {
     /// The permits for TCP connections, and how many there are in all.
     pub connections: Arc<Semaphore>,
     pub max_connections: usize,
+    pub succession: Succession,
 }
 
 impl Admin {

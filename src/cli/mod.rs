@@ -1,6 +1,7 @@
 //! The command line: one file a verb.
 
 pub mod check;
+mod control;
 mod explain;
 mod resolv_conf;
 mod run;
@@ -10,6 +11,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use crate::admin::control::Request;
 
 /// DNS that never leaves the node: a node-local caching DNS forwarder.
 #[derive(Debug, Parser)]
@@ -26,22 +29,28 @@ pub struct Arguments {
 #[derive(Clone, Debug, Subcommand)]
 enum Verb {
     /// Serve DNS (the default)
-    Run,
+    Run(run::Run),
     /// Find every fault of the configuration, and say what to write instead
     Check,
     /// Tell how a question would be answered, and why
     Explain(explain::Explain),
     /// Point the node at the daemon and back
     ResolvConf(resolv_conf::ResolvConf),
+    /// Ask the running daemon whether it is alive
+    Health,
+    /// Have the running daemon read its configuration again
+    Reload,
 }
 
 impl Arguments {
     /// Does what was asked for.
     pub fn execute(self) -> ExitCode {
-        match self.verb.unwrap_or(Verb::Run) {
-            Verb::Run => run::run(self.config),
+        match self.verb.unwrap_or(Verb::Run(run::Run::default())) {
+            Verb::Run(said) => run::run(self.config, &said),
             Verb::Explain(said) => explain::explain(self.config, &said, &mut stdout(), &mut stderr()).into(),
             Verb::ResolvConf(said) => resolv_conf::resolv_conf(self.config, said, &mut stdout(), &mut stderr()).into(),
+            Verb::Health => control::control(self.config, &Request::Health, &mut stdout(), &mut stderr()).into(),
+            Verb::Reload => control::control(self.config, &Request::Reload, &mut stdout(), &mut stderr()).into(),
             Verb::Check => check::check(self.config, &mut stdout(), &mut stderr()).into(),
         }
     }

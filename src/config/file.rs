@@ -59,6 +59,7 @@ pub(super) struct Cache {
 pub(super) struct Admin {
     pub(super) listen: Option<At<String>>,
     pub(super) metrics_listen: Vec<At<String>>,
+    pub(super) control: Option<At<String>>,
 }
 
 pub(super) struct Upstream {
@@ -226,6 +227,7 @@ fn admin(table: &Table<'_>, report: &mut Report<'_>) -> Admin {
     Admin {
         listen: table.text(&keys::ADMIN_LISTEN, report),
         metrics_listen: table.texts(&keys::METRICS_LISTEN, report).unwrap_or_default(),
+        control: table.text(&keys::CONTROL, report),
     }
 }
 

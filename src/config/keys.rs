@@ -204,6 +204,8 @@ ADMIN_LISTEN: Admin "listen", Text("an IP address with a port, or `off`"), Toml(
     "Where operators look: /metrics, /health, /ready.";
 METRICS_LISTEN: Admin "metrics-listen", Texts("IP addresses with a port"), Toml("[]"),
     "More addresses for a scraper: /metrics and /health and /ready only.";
+CONTROL: Admin "control", Text("a path, or `off`"), Described("`$RUNTIME_DIRECTORY/control.sock` below systemd, else `/run/zerohop/control.sock` for root, `$XDG_RUNTIME_DIR/zerohop.sock` for others, and none without that"),
+    "The socket that `zerohop health`, `reload` and `run --join` talk to, for root and the user that serves. While it is held, no other instance starts with it, but to join. Relative to this file's directory.";
 
 MAX_BYTES: Cache "max-bytes", Size { min: 1 << 20, max: 1 << 40 }, Toml(r#""64MiB""#),
     "A hard ceiling for all that is kept: one cache for all zones.";
@@ -297,7 +299,7 @@ pub(super) const LATER: &[(Section, &[&str])] = &[
     (Section::Server, &["lameduck"]),
     (Section::ServerTls, &[]),
     (Section::Interface, &[]),
-    (Section::Admin, &["families", "control"]),
+    (Section::Admin, &["families"]),
     (Section::Cache, &["persist"]),
     (Section::Log, &["queries", "dnstap", "sample-rate"]),
     (Section::Upstream, &[]),

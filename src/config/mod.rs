@@ -4,6 +4,7 @@
 //! every fault on the way. The other rooms read these plain structs and nothing else.
 
 mod address;
+mod control;
 mod expression;
 mod fault;
 mod file;
@@ -32,6 +33,7 @@ use rustls::sign::CertifiedKey;
 use crate::dns::{Name, Rcode, Record, RecordType, TtlRules};
 
 pub use address::reaches;
+pub use control::Control;
 pub use expression::Expression;
 pub use fault::{Fault, Faults, Severity};
 pub use files::Files;
@@ -148,6 +150,7 @@ pub struct Admin {
     pub listen: Option<SocketAddr>,
     /// More addresses for a scraper.
     pub metrics_listen: Vec<SocketAddr>,
+    pub control: Control,
 }
 
 /// `[cache]`.

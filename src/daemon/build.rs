@@ -105,6 +105,7 @@ pub(super) fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("interface", old.interface != new.interface),
         ("admin.listen", old.admin.listen != new.admin.listen),
         ("admin.metrics-listen", old.admin.metrics_listen != new.admin.metrics_listen),
+        ("admin.control", old.admin.control != new.admin.control),
         ("cache.max-bytes", old.cache.max_bytes != new.cache.max_bytes),
         ("cache.negative-share", old.cache.negative_share != new.cache.negative_share),
         ("log.format", old.log.format != new.log.format),

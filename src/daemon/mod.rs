@@ -6,85 +6,58 @@ mod hosts;
 mod log;
 mod memory;
 pub mod nameservers;
+mod position;
+mod signals;
+mod start;
 
-use std::fmt;
-use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{Semaphore, watch};
-use tokio::task::LocalSet;
+use tokio::sync::{mpsc, watch};
+use tokio::task::{JoinSet, LocalSet};
 
+use crate::admin::control::{Order, Reply, serve_control};
 use crate::admin::{self, Admin};
-use crate::cache::{Failures, Store};
-use crate::clock::Clock;
 use crate::config::{Config, Files, Loaded, Source, load};
-use crate::forward::Shared;
 use crate::handler::Tables;
-use crate::listener::{self, BindError, Identity, Limits, Start, Worker};
+use crate::listener::{Identity, Worker};
 use crate::metrics::Registry;
-use crate::node::{self, Keeper};
+use crate::node::Keeper;
 use crate::upstream;
-use crate::zone::Unfit;
 
 use changes::Watch;
 use hosts::Hosts;
 use nameservers::Nameservers;
+use position::Position;
+use signals::{Signals, Told};
+use start::{Prepared, together};
 
-/// What part of the cache's bytes the workers' fronts may hold in all.
-const FRONTS_SHARE: u64 = 8;
+pub use start::StartError;
 
-/// Why the daemon could not start.
-#[derive(Debug)]
-pub enum StartError {
-    /// The device of `[interface]` cannot be as it should be.
-    Interface(node::Fault),
-    Bind(BindError),
-    /// Records that no message can carry.
-    Unfit(Unfit),
-    /// The system would not give a thread, a runtime or a signal handler.
-    System(io::Error),
-}
-
-impl fmt::Display for StartError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Interface(fault) => fault.fmt(f),
-            Self::Bind(error) => error.fmt(f),
-            Self::Unfit(error) => error.fmt(f),
-            Self::System(error) => write!(f, "the system is out of a resource: {error}"),
-        }
-    }
-}
-
-impl std::error::Error for StartError {}
-
-impl From<io::Error> for StartError {
-    fn from(error: io::Error) -> Self {
-        Self::System(error)
-    }
-}
-
-/// Serves until SIGTERM or SIGINT, then answers what is under way and returns.
+/// Serves until SIGTERM or SIGINT, then answers what is under way and returns. To join is to wait
+/// first, for as long as another instance serves.
 ///
 /// # Errors
 /// [`StartError`] when a listen address or a resource cannot be had. Once it serves, it does not
 /// fail.
-pub fn run(source: Source, loaded: Loaded) -> Result<(), StartError> {
+pub fn run(source: Source, loaded: Loaded, join: bool) -> Result<(), StartError> {
     let Loaded { config, warnings } = loaded;
     log::start(&config.log);
     for warning in warnings.iter() {
         tracing::warn!("{}", warning.headline());
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let daemon = {
-        let _inside = runtime.enter();
-        Daemon::start(source, config, warnings.files())?
-    };
-    LocalSet::new().block_on(&runtime, daemon.serve())
+    LocalSet::new().block_on(&runtime, async {
+        let mut signals = Signals::listen()?;
+        let control = config.admin.control.clone();
+        let prepared = Prepared::new(source, config, warnings.files())?;
+        let position =
+            if join { Position::join(&control, &mut signals).await? } else { Some(Position::take(&control)?) };
+        let Some(position) = position else { return Ok(()) };
+        prepared.serve(position)?.serve(signals).await
+    })
 }
 
 struct Daemon {
@@ -105,95 +78,22 @@ struct Daemon {
     admin: Rc<Admin>,
     workers: Vec<Worker>,
     stop: watch::Sender<bool>,
+    position: Position,
+    /// The admin listeners, with those of the instance before.
+    admin_listeners: Vec<(SocketAddr, Option<TcpListener>)>,
 }
 
 impl Daemon {
-    fn start(source: Source, mut config: Config, read: &Files) -> Result<Self, StartError> {
-        let clock = Clock::start();
-        let registry = Arc::new(Registry::new(config.server.workers));
-        let ready = build::secret_name();
-        let nameservers = Nameservers::read(&config, &config.addresses());
-        for problem in &nameservers.problems {
-            tracing::warn!("{problem}");
+    async fn serve(mut self, mut signals: Signals) -> Result<(), StartError> {
+        let (order, mut orders) = mpsc::channel(1);
+        let mut doors = JoinSet::new();
+        for (address, inherited) in std::mem::take(&mut self.admin_listeners) {
+            doors.spawn_local(admin::serve(address, inherited, Rc::clone(&self.admin)));
         }
-        let files = together(read, &nameservers);
-        let tables =
-            build::tables(&config, &nameservers, None, 1, &registry, ready.clone()).map_err(StartError::Unfit)?;
-        let tables = Arc::new(ArcSwap::from_pointee(tables));
-        config.forget_owned();
-        let server = &config.server;
-        let fronts = config.cache.max_bytes / FRONTS_SHARE;
-        let (store, _) = Store::start(config.cache.max_bytes - fronts, config.cache.negative_share)?;
-        let shared =
-            Arc::new(Shared { store, failures: Failures::default(), in_flight: Arc::default(), loops: Arc::default() });
-        let mut keeper = Keeper::start(config.interface.as_ref(), &registry.control).map_err(StartError::Interface)?;
-        let connections = Arc::new(Semaphore::new(server.tcp_connections));
-        let mut sockets: Vec<Vec<listener::Sockets>> = (0..server.workers).map(|_| Vec::new()).collect();
-        let said = server.listen.iter().map(|&address| (address, "[server] listen"));
-        let intercepted = config.intercept_listen().into_iter().map(|address| (address, "[interface] intercept"));
-        for (address, key) in said.chain(intercepted) {
-            let opened = listener::open(address, server.workers, key).map_err(StartError::Bind)?;
-            sockets.iter_mut().zip(opened).for_each(|(worker, socket)| worker.push(socket));
+        if let Some(seat) = self.position.seat() {
+            doors.spawn_local(serve_control(seat.listener()?, Rc::clone(&self.admin), order)?);
         }
-        let identity = server.tls.as_ref().map(|tls| Identity::new(Arc::clone(&tls.identity)));
-        if let Some((tls, identity)) = server.tls.as_ref().zip(identity.as_ref()) {
-            let over_tls = identity.server_config().map_err(io::Error::other)?;
-            for &address in &tls.listen {
-                let opened = listener::open_tls(address, server.workers, &over_tls).map_err(StartError::Bind)?;
-                sockets.iter_mut().zip(opened).for_each(|(worker, socket)| worker.push(socket));
-            }
-        }
-        registry.control.certificate_expires(server.tls.as_ref().and_then(|tls| tls.expires));
-        let (stop, stopped) = watch::channel(false);
-        let start = |index: usize| Start {
-            index,
-            tables: Arc::clone(&tables),
-            shared: Arc::clone(&shared),
-            series: Arc::clone(&registry.workers()[index]),
-            clock,
-            front_bytes: usize::try_from(fronts).unwrap_or(usize::MAX) / server.workers,
-            connections: Arc::clone(&connections),
-            limits: Limits { tcp_idle: server.tcp_idle, tcp_read: server.tcp_read, drain: server.drain },
-            stop: stopped.clone(),
-        };
-        let workers = sockets
-            .into_iter()
-            .enumerate()
-            .map(|(index, sockets)| Worker::start(start(index), sockets))
-            .collect::<io::Result<Vec<_>>>()?;
-        keeper.settle(&registry.control);
-        let admin = Rc::new(Admin {
-            registry: Arc::clone(&registry),
-            shared,
-            clock,
-            listen: server.listen.clone(),
-            ready,
-            connections,
-            max_connections: server.tcp_connections,
-        });
-        say_hello(&source, &config, &tables.load());
-        let reloaded = None;
-        Ok(Self {
-            source,
-            config,
-            reloaded,
-            files,
-            nameservers,
-            keeper,
-            registry,
-            tables,
-            identity,
-            admin,
-            workers,
-            stop,
-        })
-    }
-
-    async fn serve(mut self) -> Result<(), StartError> {
-        let admin_config = &self.config.admin;
-        for &address in admin_config.listen.iter().chain(&admin_config.metrics_listen) {
-            tokio::task::spawn_local(admin::serve(address, Rc::clone(&self.admin)));
-        }
+        self.position.accept().await;
         let (tables, shared) = (Arc::clone(&self.tables), Arc::clone(&self.admin.shared));
         let servers = move || tables.load().servers().cloned().collect();
         // What failed while they were away may be asked again.
@@ -206,22 +106,29 @@ impl Daemon {
         tokio::task::spawn_local(upstream::watch_loops(Rc::clone(&exchange) as Rc<_>, self.admin.clock, loops, routes));
         let mut hosts = Hosts::new(Rc::clone(&exchange) as Rc<_>, self.admin.clock, Arc::clone(&self.registry));
         hosts.follow(&self.config);
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut hangup = signal(SignalKind::hangup())?;
         let mut watch = Watch::start();
         memory::give_back();
+        watch.follow(self.files.paths());
+        // While we stood by nobody watched.
+        if matches!(self.position, Position::Heir(_)) && !self.files.changed().is_empty() {
+            drop(self.reload(&mut hosts));
+        }
         let by = loop {
             watch.follow(self.files.paths());
             tokio::select! {
-                Some(()) = received(&mut terminate) => break "SIGTERM",
-                Some(()) = received(&mut interrupt) => break "SIGINT",
-                Some(()) = received(&mut hangup) => self.reload(&mut hosts),
+                told = signals.next() => match told {
+                    Told::Stop(signal) => break signal,
+                    Told::Reload => drop(self.reload(&mut hosts)),
+                },
+                Some(Order::Reload(tell)) = orders.recv() => {
+                    // Whoever asked may not wait for it.
+                    let _ = tell.send(self.reload(&mut hosts));
+                }
                 () = watch.settled() => {
                     let changed = self.files.changed();
                     let Some(first) = changed.first() else { continue };
                     tracing::info!(file = %first.display(), files = changed.len(), "files have changed");
-                    self.reload(&mut hosts);
+                    drop(self.reload(&mut hosts));
                 }
                 () = hosts.moved() => self.readdress(&hosts),
                 () = self.keeper.disturbed() => self.keeper.mend(&self.registry.control),
@@ -231,19 +138,30 @@ impl Daemon {
             memory::give_back();
         };
         tracing::info!(signal = by, "stopping: answering what is under way");
-        self.keeper.stop_intercepting();
+        drop(orders);
+        // Until somebody else reads, we do.
+        if self.admin.succession.leave().await {
+            doors.abort_all();
+        } else {
+            self.keeper.stop_intercepting();
+        }
         let _ = self.stop.send(true);
         let workers = self.workers;
-        // Joining blocks; the admin listener goes on until it is done.
+        // Joining blocks; without an heir the admin listener goes on until it is done.
         let _ = tokio::task::spawn_blocking(|| workers.into_iter().for_each(Worker::join)).await;
-        self.keeper.leave();
+        // Somebody may have joined since.
+        if self.admin.succession.leave().await {
+            self.position.pass_on();
+        } else {
+            self.keeper.leave();
+        }
         tracing::info!("stopped");
         Ok(())
     }
 
     /// Reads everything again and swaps the tables, or leaves all as it is when there is any fault.
     /// Only a resolv.conf that is of no use holds nothing else up: its last servers stay.
-    fn reload(&mut self, hosts: &mut Hosts) {
+    fn reload(&mut self, hosts: &mut Hosts) -> Reply {
         let mut loaded = match load(&self.source) {
             Ok(loaded) => loaded,
             Err(faults) => {
@@ -251,7 +169,7 @@ impl Daemon {
                     tracing::error!("{}", fault.headline());
                 }
                 self.files = faults.files().clone();
-                return self.keep_previous(faults.errors());
+                return self.keep_previous(faults.errors(), &faults.to_string());
             }
         };
         for warning in loaded.warnings.iter() {
@@ -266,7 +184,7 @@ impl Daemon {
             tracing::error!("{problem}");
         }
         if !nameservers.keep_last_good(&self.nameservers) {
-            return self.keep_previous(nameservers.problems.len());
+            return self.keep_previous(nameservers.problems.len(), &nameservers.problems.join("\n"));
         }
         let previous = self.tables.load();
         let (generation, ready) = (previous.generation + 1, self.admin.ready.clone());
@@ -274,7 +192,7 @@ impl Daemon {
             Ok(tables) => self.tables.store(Arc::new(tables)),
             Err(error) => {
                 tracing::error!("{error}");
-                return self.keep_previous(1);
+                return self.keep_previous(1, &error.to_string());
             }
         }
         let control = &self.registry.control;
@@ -301,6 +219,7 @@ impl Daemon {
         self.nameservers = nameservers;
         loaded.config.forget_owned();
         self.reloaded = Some(loaded.config);
+        Reply { done: true, text: "configuration reloaded".to_owned() }
     }
 
     /// Swaps in tables whose servers are where their hosts are by now.
@@ -316,39 +235,13 @@ impl Daemon {
         self.admin.shared.failures.clear();
     }
 
-    fn keep_previous(&self, faults: usize) {
+    fn keep_previous(&self, faults: usize, said: &str) -> Reply {
         tracing::error!(faults, "configuration not reloaded: the previous one goes on");
         self.registry.control.reloads_bad.increment(1);
         self.registry.control.config_current.set(0.0);
+        Reply {
+            done: false,
+            text: format!("configuration not reloaded: the previous one goes on\n{}", said.trim_end()),
+        }
     }
-}
-
-/// The files of a configuration and those of its upstreams.
-fn together(read: &Files, nameservers: &Nameservers) -> Files {
-    let mut files = read.clone();
-    files.extend(&nameservers.files);
-    files
-}
-
-/// The next signal; never, when its stream has ended.
-async fn received(signal: &mut Signal) -> Option<()> {
-    signal.recv().await
-}
-
-fn say_hello(source: &Source, config: &Config, tables: &Tables) {
-    let spelled = |addresses: &[SocketAddr]| addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
-    let zones: Vec<String> = config.configured_zones().map(|zone| zone.name.to_string()).collect();
-    let mut upstreams: Vec<String> = tables.servers().map(ToString::to_string).collect();
-    upstreams.sort_unstable();
-    upstreams.dedup();
-    tracing::info!(
-        version = env!("CARGO_PKG_VERSION"),
-        config = %source,
-        listen = spelled(&config.server.listen),
-        tls = config.server.tls.as_ref().map(|tls| spelled(&tls.listen)),
-        workers = config.server.workers,
-        zones = zones.join(" "),
-        upstreams = upstreams.join(" "),
-        "serving"
-    );
 }

@@ -1,6 +1,6 @@
 //! Datagrams in numbers: one system call takes many in, one sends many out.
 //!
-//! One of the two rooms with `unsafe`: `recvmmsg` and `sendmmsg` take arrays of pointers, and
+//! One of the two places with `unsafe`: `recvmmsg` and `sendmmsg` take arrays of pointers, and
 //! addresses of any family.
 #![expect(unsafe_code, reason = "recvmmsg and sendmmsg have no safe form that fits")]
 

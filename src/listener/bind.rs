@@ -3,11 +3,14 @@
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
 use nix::sys::socket::{setsockopt, sockopt};
 use rustls::ServerConfig;
 use socket2::{Domain, Protocol, Socket, Type};
+
+use super::inherited::Inherited;
 
 /// Bytes that a UDP socket may hold in either direction: some 15,000 questions while a worker is
 /// held up. The kernel's own limit applies where it may not be passed.
@@ -17,23 +20,34 @@ const BACKLOG: i32 = 1024;
 /// How an error calls a listener over TLS.
 const TLS: &str = "TLS";
 
-/// One worker's sockets for one listen address.
+/// A listening socket of one worker.
 #[derive(Debug)]
-pub enum Sockets {
-    Dns { udp: UdpSocket, tcp: TcpListener },
-    Tls { tcp: TcpListener, config: Arc<ServerConfig> },
+pub enum Listener {
+    Udp(UdpSocket),
+    Tcp(TcpListener),
+    Tls(TcpListener, Arc<ServerConfig>),
 }
 
-impl Sockets {
-    /// The same kernel sockets under new descriptors.
+impl Listener {
+    /// The same kernel socket under a new descriptor.
     ///
     /// # Errors
     /// When the process has no descriptors left.
     pub fn duplicate(&self) -> io::Result<Self> {
         Ok(match self {
-            Self::Dns { udp, tcp } => Self::Dns { udp: udp.try_clone()?, tcp: tcp.try_clone()? },
-            Self::Tls { tcp, config } => Self::Tls { tcp: tcp.try_clone()?, config: Arc::clone(config) },
+            Self::Udp(udp) => Self::Udp(udp.try_clone()?),
+            Self::Tcp(tcp) => Self::Tcp(tcp.try_clone()?),
+            Self::Tls(tcp, config) => Self::Tls(tcp.try_clone()?, Arc::clone(config)),
         })
+    }
+}
+
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Udp(udp) => udp.as_fd(),
+            Self::Tcp(tcp) | Self::Tls(tcp, _) => tcp.as_fd(),
+        }
     }
 }
 
@@ -66,32 +80,66 @@ impl fmt::Display for BindError {
 
 impl std::error::Error for BindError {}
 
-/// Opens one pair of sockets for each worker. `key` says where the configuration names the address.
+/// Listens over UDP and TCP, and gives each worker its sockets. `key` says where the configuration
+/// names the address.
 ///
 /// # Errors
 /// [`BindError`] when the address is taken by another process or may not be used.
-pub fn open(address: SocketAddr, workers: usize, key: &'static str) -> Result<Vec<Sockets>, BindError> {
+pub fn open(
+    address: SocketAddr,
+    inherited: &mut Inherited,
+    workers: &mut [Vec<Listener>],
+    key: &'static str,
+) -> Result<(), BindError> {
     let failed = |protocol| move |error| BindError { address, protocol, key, error };
-    // SO_REUSEPORT would let a second instance of the same user share the address unseen.
-    drop(udp(address, false).map_err(failed("UDP"))?);
-    (0..workers)
-        .map(|_| {
-            let udp = udp(address, true).map_err(failed("UDP"))?;
-            let tcp = tcp(address, true).map_err(failed("TCP"))?;
-            Ok(Sockets::Dns { udp, tcp })
-        })
-        .collect()
+    let over_udp = fill(inherited.take_udp(address), workers.len(), |shared| udp(address, shared));
+    deal(over_udp.map_err(failed("UDP"))?, Listener::Udp, workers);
+    let over_tcp = fill(inherited.take_tcp(address), workers.len(), |shared| tcp(address, shared));
+    deal(over_tcp.map_err(failed("TCP"))?, Listener::Tcp, workers);
+    Ok(())
 }
 
-/// Opens a socket for each worker that takes connections over TLS.
+/// Listens for connections over TLS, as [`open`] does.
 ///
 /// # Errors
 /// As [`open`].
-pub fn open_tls(address: SocketAddr, workers: usize, config: &Arc<ServerConfig>) -> Result<Vec<Sockets>, BindError> {
+pub fn open_tls(
+    address: SocketAddr,
+    config: &Arc<ServerConfig>,
+    inherited: &mut Inherited,
+    workers: &mut [Vec<Listener>],
+) -> Result<(), BindError> {
     let failed = |error| BindError { address, protocol: TLS, key: "[server.tls] listen", error };
-    drop(tcp(address, false).map_err(failed)?);
-    let one = |_| Ok(Sockets::Tls { tcp: tcp(address, true).map_err(failed)?, config: Arc::clone(config) });
-    (0..workers).map(one).collect()
+    let over_tcp = fill(inherited.take_tcp(address), workers.len(), |shared| tcp(address, shared));
+    deal(over_tcp.map_err(failed)?, |socket| Listener::Tls(socket, Arc::clone(config)), workers);
+    Ok(())
+}
+
+/// All that were inherited, since a queue goes with its last descriptor, and a socket more for each
+/// worker that would be without.
+fn fill<S>(inherited: Vec<S>, workers: usize, open: impl Fn(bool) -> io::Result<S>) -> io::Result<Vec<S>> {
+    let mut sockets = inherited;
+    let has_some = !sockets.is_empty();
+    if !has_some {
+        // SO_REUSEPORT would let a second instance of the same user share the address unseen.
+        drop(open(false)?);
+    }
+    while sockets.len() < workers {
+        match open(true) {
+            Ok(socket) => sockets.push(socket),
+            // Another user has opened those that there are: then some workers go without.
+            Err(_) if has_some => break,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(sockets)
+}
+
+fn deal<S>(sockets: Vec<S>, kind: impl Fn(S) -> Listener, workers: &mut [Vec<Listener>]) {
+    let count = workers.len();
+    for (index, socket) in sockets.into_iter().enumerate() {
+        workers[index % count].push(kind(socket));
+    }
 }
 
 /// Whether whoever reaches this address is on this host or link, and needs no leave to ask.
@@ -151,14 +199,22 @@ fn prepare(socket: &Socket, address: SocketAddr, shared: bool) -> io::Result<()>
 mod tests {
     use super::*;
 
-    const KEY: &str = "[server] listen";
+    fn open(address: SocketAddr, workers: usize) -> Result<Vec<Vec<Listener>>, BindError> {
+        let mut opened: Vec<_> = (0..workers).map(|_| Vec::new()).collect();
+        super::open(address, &mut Inherited::default(), &mut opened, "[server] listen").map(|()| opened)
+    }
+
+    fn open_tls(address: SocketAddr, config: &Arc<ServerConfig>) -> Result<Vec<Vec<Listener>>, BindError> {
+        let mut opened = vec![Vec::new(), Vec::new()];
+        super::open_tls(address, config, &mut Inherited::default(), &mut opened).map(|()| opened)
+    }
 
     #[test]
     fn each_worker_has_its_own_sockets_and_a_second_instance_has_none() {
-        let first = open("127.0.0.1:0".parse().unwrap(), 1, KEY).unwrap();
-        let Sockets::Dns { udp, .. } = &first[0] else { panic!("no DNS sockets") };
+        let first = open("127.0.0.1:0".parse().unwrap(), 1).unwrap();
+        let Listener::Udp(udp) = &first[0][0] else { panic!("no UDP socket") };
         let address = udp.local_addr().unwrap();
-        let error = open(address, 2, KEY).unwrap_err().to_string();
+        let error = open(address, 2).unwrap_err().to_string();
         let port = address.port();
         assert_eq!(
             error,
@@ -168,7 +224,7 @@ mod tests {
             )
         );
         drop(first);
-        assert_eq!(open(address, 2, KEY).unwrap().len(), 2);
+        assert_eq!(open(address, 2).unwrap().len(), 2);
     }
 
     #[test]
@@ -179,18 +235,18 @@ mod tests {
         let builder = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()));
         let builder = builder.with_safe_default_protocol_versions().unwrap().with_no_client_auth();
         let config = Arc::new(builder.with_cert_resolver(Arc::new(resolver)));
-        let error = open_tls(address, 2, &config).unwrap_err().to_string();
+        let error = open_tls(address, &config).unwrap_err().to_string();
         assert!(error.starts_with(&format!("cannot listen on {address} (TLS): Address already in use")), "{error}");
         assert!(error.ends_with("or change [server.tls] listen"), "{error}");
         drop(taken);
-        let ours = open_tls(address, 2, &config).unwrap();
+        let ours = open_tls(address, &config).unwrap();
         assert_eq!(ours.len(), 2);
-        assert!(open_tls(address, 2, &config).is_err(), "a second instance");
+        assert!(open_tls(address, &config).is_err(), "a second instance");
     }
 
     #[test]
     fn an_address_that_is_not_on_the_node_yet_can_be_bound() {
-        assert!(open("169.254.20.10:35353".parse().unwrap(), 1, KEY).is_ok());
+        assert!(open("169.254.20.10:35353".parse().unwrap(), 1).is_ok());
     }
 
     #[test]

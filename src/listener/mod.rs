@@ -6,12 +6,15 @@
 mod bind;
 mod context;
 pub mod framing;
+pub mod hand_over;
+mod inherited;
 mod tcp;
 mod tls;
 mod udp;
 mod worker;
 
-pub use bind::{BindError, Sockets, open, open_tls};
+pub use bind::{BindError, Listener, open, open_tls};
 pub use context::Limits;
+pub use inherited::Inherited;
 pub use tls::Identity;
 pub use worker::{Start, Worker};

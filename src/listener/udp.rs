@@ -144,7 +144,8 @@ mod tests {
     use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
     use std::time::Duration;
 
-    use super::super::bind::{Sockets, open};
+    use super::super::bind::{Listener, open};
+    use super::super::inherited::Inherited;
     use super::*;
 
     fn client(to: std::net::SocketAddr) -> UdpSocket {
@@ -156,9 +157,11 @@ mod tests {
     }
 
     fn server(listen: &str) -> UdpSocket {
-        match open(listen.parse().unwrap(), 1, "[server] listen").unwrap().remove(0) {
-            Sockets::Dns { udp, .. } => udp,
-            Sockets::Tls { .. } => panic!("no TLS was asked for"),
+        let mut workers = [Vec::new()];
+        open(listen.parse().unwrap(), &mut Inherited::default(), &mut workers, "[server] listen").unwrap();
+        match workers[0].remove(0) {
+            Listener::Udp(udp) => udp,
+            other => panic!("{other:?} came first"),
         }
     }
 

@@ -12,7 +12,7 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::{JoinSet, LocalSet};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use super::bind::Sockets;
+use super::bind::Listener;
 use super::context::{Context, Limits};
 use super::{tcp, udp};
 use crate::cache::Front;
@@ -58,11 +58,11 @@ impl Worker {
     ///
     /// # Errors
     /// When the thread cannot be started.
-    pub fn start(start: Start, sockets: Vec<Sockets>) -> io::Result<Self> {
+    pub fn start(start: Start, sockets: Vec<Listener>) -> io::Result<Self> {
         let name = format!("worker-{}", start.index);
         let thread = std::thread::Builder::new().name(name).spawn(move || {
             loop {
-                let (start, duplicates) = (start.clone(), sockets.iter().map(Sockets::duplicate).collect());
+                let (start, duplicates) = (start.clone(), sockets.iter().map(Listener::duplicate).collect());
                 let (series, index) = (Arc::clone(&start.series), start.index);
                 let run = std::panic::AssertUnwindSafe(|| run(start, duplicates));
                 match std::panic::catch_unwind(run) {
@@ -85,12 +85,12 @@ impl Worker {
     }
 }
 
-fn run(start: Start, sockets: io::Result<Vec<Sockets>>) -> io::Result<()> {
+fn run(start: Start, sockets: io::Result<Vec<Listener>>) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
     LocalSet::new().block_on(&runtime, serve(start, sockets?))
 }
 
-async fn serve(start: Start, sockets: Vec<Sockets>) -> io::Result<()> {
+async fn serve(start: Start, sockets: Vec<Listener>) -> io::Result<()> {
     let exchange = Rc::new(upstream::Sockets::new(start.clock, Arc::clone(&start.series)));
     let forwarder = Rc::new(Forwarder::new(Rc::clone(&exchange) as Rc<_>, start.shared, start.clock));
     let front = Front::new(start.front_bytes);
@@ -108,16 +108,12 @@ async fn serve(start: Start, sockets: Vec<Sockets>) -> io::Result<()> {
         busy,
     });
     let mut loops = JoinSet::new();
-    for sockets in sockets {
-        match sockets {
-            Sockets::Dns { udp, tcp } => {
-                loops.spawn_local(udp::serve(udp, Rc::clone(&context)));
-                loops.spawn_local(tcp::serve(tcp, None, Rc::clone(&context)));
-            }
-            Sockets::Tls { tcp, config } => {
-                loops.spawn_local(tcp::serve(tcp, Some(config.into()), Rc::clone(&context)));
-            }
-        }
+    for socket in sockets {
+        match socket {
+            Listener::Udp(udp) => loops.spawn_local(udp::serve(udp, Rc::clone(&context))),
+            Listener::Tcp(tcp) => loops.spawn_local(tcp::serve(tcp, None, Rc::clone(&context))),
+            Listener::Tls(tcp, config) => loops.spawn_local(tcp::serve(tcp, Some(config.into()), Rc::clone(&context))),
+        };
     }
     let beat = tokio::task::spawn_local(beat(Rc::downgrade(&context), start.tables, exchange));
     while let Some(ended) = loops.join_next().await {

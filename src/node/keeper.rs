@@ -76,6 +76,12 @@ impl Keeper {
         Ok(Self { kept: Some(kept) })
     }
 
+    /// Keeps nothing, whatever is configured.
+    pub fn none(control: &Control) -> Self {
+        control.interface_right.set(0.0);
+        Self { kept: None }
+    }
+
     /// For when the sockets are ours, and so no other instance serves here: what an earlier one has left
     /// goes, and the questions for the addresses of `intercept` are taken, if they may.
     pub fn settle(&mut self, control: &Control) {

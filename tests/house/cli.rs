@@ -40,6 +40,8 @@ fn help() {
       check        Find every fault of the configuration, and say what to write instead
       explain      Tell how a question would be answered, and why
       resolv-conf  Point the node at the daemon and back
+      health       Ask the running daemon whether it is alive
+      reload       Have the running daemon read its configuration again
 
     Options:
           --config <FILE>  The configuration file [default: $ZEROHOP_CONFIG, else /etc/zerohop/zerohop.toml if it exists, else a built-in quick start]
@@ -122,7 +124,7 @@ fn an_address_that_is_taken_is_a_failure_that_says_what_to_do() {
     let directory = tempfile::tempdir().unwrap();
     let taken = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();
-    let text = format!("[server]\nlisten = [\"{address}\"]\n[admin]\nlisten = \"off\"\n");
+    let text = format!("[server]\nlisten = [\"{address}\"]\n[admin]\nlisten = \"off\"\ncontrol = \"off\"\n");
     fs::write(directory.path().join("zerohop.toml"), text).unwrap();
     let output = zerohop(directory.path(), &["run", "--config", "zerohop.toml"]);
     let said = shown(&output);
@@ -269,4 +271,21 @@ fn resolv_conf_says_what_cannot_be() {
     ]
     .map(|words| format!("$ zerohop {}\n{}", words.join(" "), shown(&zerohop(node.path(), words))));
     insta::assert_snapshot!("resolv_conf_says_what_cannot_be", said.join("\n"));
+}
+
+#[test]
+fn help_of_run() {
+    insta::assert_snapshot!(shown(&zerohop(Path::new("."), &["run", "--help"])), @r"
+    exit 0
+    --- out
+    Serve DNS (the default)
+
+    Usage: zerohop run [OPTIONS]
+
+    Options:
+          --config <FILE>  The configuration file [default: $ZEROHOP_CONFIG, else /etc/zerohop/zerohop.toml if it exists, else a built-in quick start]
+          --join           Stand by while another instance serves with the same control socket, and serve on with its sockets when it leaves or dies; serve at once if there is none
+      -h, --help           Print help
+    --- err
+    ");
 }

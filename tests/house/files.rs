@@ -5,8 +5,9 @@ use crate::source;
 const MOST_LINES: usize = 400;
 /// Names that say nothing about what is inside.
 const EMPTY_NAMES: &[&str] = &["util", "utils", "common", "misc", "helper", "helpers", "types", "globals"];
-/// The only room with `unsafe`: the system calls for batches of datagrams.
-const UNSAFE: &str = "src/datagram";
+/// The only places with `unsafe`: the system calls for batches of datagrams, and descriptors that
+/// another process has sent.
+const UNSAFE: &[&str] = &["src/datagram", "src/listener/hand_over.rs"];
 
 #[test]
 fn no_file_is_longer_than_can_be_read_at_once() {
@@ -30,7 +31,11 @@ fn unsafe_stays_in_its_room() {
     let word = regex::Regex::new(r"(?-u)\bunsafe\b").unwrap();
     let has = |text: &str| text.lines().any(|line| word.is_match(line.split("//").next().unwrap_or("")));
     for (path, text) in source::rust("src") {
-        assert!(!has(&text) || path.starts_with(UNSAFE), "{}: unsafe belongs into {UNSAFE}", path.display());
+        assert!(
+            !has(&text) || UNSAFE.iter().any(|room| path.starts_with(room)),
+            "{}: unsafe belongs into {UNSAFE:?}",
+            path.display()
+        );
     }
 }
 

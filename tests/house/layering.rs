@@ -22,7 +22,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("handler", &["cache", "clock", "config", "dns", "forward", "metrics", "upstream", "zone"]),
     ("listener", &["cache", "clock", "datagram", "dns", "forward", "handler", "metrics", "upstream"]),
     ("node", &["config", "dns", "metrics", "upstream"]),
-    ("admin", &["clock", "dns", "forward", "metrics"]),
+    ("admin", &["clock", "dns", "forward", "listener", "metrics"]),
     (
         "daemon",
         &[
@@ -30,7 +30,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "upstream", "zone",
         ],
     ),
-    ("cli", &["config", "daemon", "dns", "forward", "handler", "metrics", "node", "upstream", "zone"]),
+    ("cli", &["admin", "config", "daemon", "dns", "forward", "handler", "metrics", "node", "upstream", "zone"]),
 ];
 
 /// The only files that may name the daemon: one starts it, one has it build the tables to explain.

@@ -48,6 +48,8 @@ impl Daemon {
         let mut process = Command::new(env!("CARGO_BIN_EXE_zerohop"))
             .args(["run", "--config"])
             .arg(&file)
+            // Its control socket is not to be that of another instance on this machine.
+            .env("RUNTIME_DIRECTORY", directory)
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();

@@ -60,6 +60,19 @@ impl Zerohop {
         Self::try_by(command, address, "workers = 2", sections).unwrap_or_else(|| panic!("{address} is taken"))
     }
 
+    /// Another process with this configuration, and a log of its own.
+    pub(crate) fn beside(&self, arguments: &[&str], log: &str) -> Process {
+        let mut command = zerohop();
+        Process::start(command.args(arguments).arg("--config").arg(self.config()), &self.directory.path().join(log))
+    }
+
+    /// Puts another process in place of one that has ended, and waits until it is ready.
+    pub(crate) fn start_again(&mut self) {
+        assert!(self.process.ended().is_some());
+        self.process = self.beside(&[], "log-again");
+        assert!(self.is_ready());
+    }
+
     fn try_at(address: SocketAddr, server: &str, sections: &str) -> Option<Self> {
         Self::try_by(zerohop(), address, server, sections)
     }
@@ -137,7 +150,8 @@ impl Zerohop {
 }
 
 fn text(address: SocketAddr, admin: SocketAddr, server: &str, sections: &str) -> String {
-    format!("[server]\nlisten = [\"{address}\"]\n{server}\n[admin]\nlisten = \"{admin}\"\n{sections}")
+    let admin = format!("listen = \"{admin}\"\ncontrol = \"control.sock\"");
+    format!("[server]\nlisten = [\"{address}\"]\n{server}\n[admin]\n{admin}\n{sections}")
 }
 
 /// Status and body of a GET; `None` when nobody answers.

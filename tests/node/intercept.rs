@@ -4,6 +4,8 @@
 use std::fs::read_to_string;
 use std::net::{SocketAddr, UdpSocket};
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread;
 use std::time::Duration;
 
 use hickory_proto::rr::RecordType::A;
@@ -14,7 +16,7 @@ use super::firewall::Nft;
 use super::harness::{Zerohop, without_net_admin};
 use super::namespace::{Ip, NODE, alone};
 use super::pod::{GATEWAY, Pod};
-use super::process::{find, say_skipped};
+use super::process::{Process, find, say_skipped};
 use super::recorder::Recorder;
 use super::wait::{PATIENCE, until, until_within};
 
@@ -262,5 +264,44 @@ fn two_instances_have_a_table_each_and_it_goes_with_its_own() {
         assert_eq!(from_the_node(CLUSTER_IP), ["10.0.0.1"]);
         drop(first);
         until("the end of the other", || tables(&nft).is_empty().then_some(()));
+    });
+}
+
+#[test]
+fn what_is_intercepted_stays_so_when_a_standby_takes_over() {
+    let Some(nft) = Nft::found() else { return };
+    alone(|ip| {
+        let pod = Pod::beside(ip);
+        let kube_dns = KubeDns::behind(&nft);
+        let mut zerohop = start();
+        let standby = |zerohop: &Zerohop, log: &str| {
+            let standby = zerohop.beside(&["run", "--join"], log);
+            until("the standby", || standby.output().contains("\"message\":\"standing by\"").then_some(()));
+            standby
+        };
+        let put_in_place = |zerohop: &mut Zerohop, standby: Process, signal| {
+            zerohop.process.signal(signal);
+            std::mem::replace(&mut zerohop.process, standby).exit();
+        };
+        let asks = || pod.asks(CLUSTER_IP, "a.own.example.", false);
+        let (heir, is_over) = (standby(&zerohop, "log-1"), AtomicBool::new(false));
+        thread::scope(|scope| {
+            let asking = scope.spawn(|| {
+                while !is_over.load(Relaxed) {
+                    assert_eq!(asks(), ["10.0.0.1"]);
+                }
+            });
+            put_in_place(&mut zerohop, heir, Signal::SIGTERM);
+            is_over.store(true, Relaxed);
+            asking.join().unwrap();
+        });
+        assert!(has(ip, "10.96.0.10/32"));
+        assert_eq!((active(&zerohop), tables(&nft).len()), (1, 1));
+        let heir = standby(&zerohop, "log-2");
+        put_in_place(&mut zerohop, heir, Signal::SIGKILL);
+        until("interception by the heir", || (asks() == ["10.0.0.1"]).then_some(()));
+        assert!(has(ip, "10.96.0.10/32"));
+        assert_eq!((active(&zerohop), tables(&nft).len()), (1, 1));
+        drop(kube_dns);
     });
 }

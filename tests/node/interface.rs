@@ -55,7 +55,9 @@ fn refusal(interface: &str) -> String {
 fn refusal_by(mut zerohop: Command, interface: &str) -> String {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("zerohop.toml");
-    let text = format!("[server]\nlisten = ['{NODE}']\n[admin]\nlisten = 'off'\n{OWN}[interface]\n{interface}");
+    let text = format!(
+        "[server]\nlisten = ['{NODE}']\n[admin]\nlisten = 'off'\ncontrol = 'off'\n{OWN}[interface]\n{interface}"
+    );
     std::fs::write(&file, text).unwrap();
     let output = zerohop.arg("--config").arg(file).output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));

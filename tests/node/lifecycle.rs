@@ -34,7 +34,8 @@ fn without_a_file_the_quick_start_answers() {
     let directory = tempfile::tempdir().unwrap();
     // Its ports are fixed, and whoever else is trying the quick start has them.
     let mut process = until("the ports of the quick start", || {
-        let mut process = Process::start(&mut zerohop(), &directory.path().join("log"));
+        let mut process =
+            Process::start(zerohop().env("RUNTIME_DIRECTORY", directory.path()), &directory.path().join("log"));
         let serves = until("the first log line", || {
             let serves = process.output().contains("\"message\":\"serving\"");
             (serves || process.ended().is_some()).then_some(serves)
@@ -63,9 +64,11 @@ fn without_any_network_the_quick_start_answers() {
     else {
         return;
     };
+    let directory = tempfile::tempdir().unwrap();
     let separate = || {
         let mut command = Command::new(&unshare);
         command.args(["--map-root-user", "--net"]).env_remove("ZEROHOP_CONFIG");
+        command.env("RUNTIME_DIRECTORY", directory.path());
         command
     };
     if !separate().arg("true").status().unwrap().success() {
@@ -119,7 +122,11 @@ fn questions_under_way_at_sigterm_are_answered() {
 #[test]
 fn a_second_instance_on_the_same_port_does_not_start() {
     let first = Zerohop::start(OWN);
-    let output = zerohop().arg("--config").arg(first.config()).output().unwrap();
+    // With a control socket of its own.
+    let directory = tempfile::tempdir().unwrap();
+    let other = directory.path().join("zerohop.toml");
+    std::fs::copy(first.config(), &other).unwrap();
+    let output = zerohop().arg("--config").arg(other).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     let error = error_text(&output);
     assert!(error.contains(&format!("cannot listen on {}", first.address)), "{error}");
@@ -132,7 +139,7 @@ fn a_taken_admin_port_does_not_stop_dns() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let (server, admin) = (free_address(), taken.local_addr().unwrap());
     let directory = tempfile::tempdir().unwrap();
-    let text = format!("[server]\nlisten = [\"{server}\"]\n[admin]\nlisten = \"{admin}\"\n{OWN}");
+    let text = format!("[server]\nlisten = [\"{server}\"]\n[admin]\nlisten = \"{admin}\"\ncontrol = \"off\"\n{OWN}");
     let process = started(&text, directory.path());
     let question = Ask::new("a.own.example.", A);
     assert_eq!(until("an answer", || question.try_udp(server)).data(A), ["10.0.0.1"]);
@@ -191,7 +198,9 @@ fn the_log_says_what_is_served() {
 fn started(text: &str, directory: &Path) -> Process {
     let config = directory.join("zerohop.toml");
     std::fs::write(&config, text).unwrap();
-    Process::start(zerohop().arg("--config").arg(&config), &directory.join("log"))
+    let mut command = zerohop();
+    command.env("RUNTIME_DIRECTORY", directory).arg("--config").arg(&config);
+    Process::start(&mut command, &directory.join("log"))
 }
 
 fn error_text(output: &Output) -> String {

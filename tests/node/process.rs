@@ -82,6 +82,10 @@ impl Process {
         kill(Pid::from_raw(self.child.id().try_into().unwrap()), signal).unwrap();
     }
 
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// How it ended, if it has.
     pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().unwrap()
@@ -89,7 +93,12 @@ impl Process {
 
     /// Waits for its end, which must come by itself.
     pub(crate) fn exit_code(&mut self) -> Option<i32> {
-        until("the end of a process", || self.ended()).code()
+        self.exit().code()
+    }
+
+    /// As [`Self::exit_code`], however it ended.
+    pub(crate) fn exit(&mut self) -> ExitStatus {
+        until("the end of a process", || self.ended())
     }
 }
 

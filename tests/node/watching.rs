@@ -201,7 +201,7 @@ fn where_nothing_can_be_watched_files_are_looked_at() {
     let (address, admin) = (free_address(), free_address());
     let config = directory.path().join("zerohop.toml");
     let put = |record: &str| {
-        let server = format!("[server]\nlisten = [\"{address}\"]\n[admin]\nlisten = \"{admin}\"\n");
+        let server = format!("[server]\nlisten = [\"{address}\"]\n[admin]\nlisten = \"{admin}\"\ncontrol = \"off\"\n");
         write(&config, server + &own(record)).unwrap();
     };
     put("10.0.0.1");

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use super::certificates;
 use crate::config::keys::KEYS;
-use crate::config::{Loaded, LogLevel, OtherTypes, Piece, Policy, Prefix, Reaction, Transport, UpstreamServer, parse};
+use crate::config::{
+    Control, Loaded, LogLevel, OtherTypes, Piece, Policy, Prefix, Reaction, Transport, UpstreamServer, parse,
+};
 use crate::dns::{Rcode, RecordType};
 
 const FULL: &str = include_str!("full.toml");
@@ -42,6 +44,7 @@ fn the_whole_example_says_every_key_and_has_no_fault() {
     assert_eq!((config.server.tcp_read, config.server.drain), (Duration::from_millis(400), Duration::from_secs(3)));
     assert_eq!(config.admin.listen, Some("127.0.0.1:9153".parse().unwrap()));
     assert_eq!(config.admin.metrics_listen, ["10.1.2.3:9153".parse().unwrap()]);
+    assert_eq!(config.admin.control, Control::At("/run/zerohop/control.sock".into()));
     assert_eq!((config.cache.max_bytes, config.log.level), (64 << 20, LogLevel::Debug));
 }
 

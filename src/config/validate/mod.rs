@@ -23,12 +23,12 @@ use super::file::{self, File};
 use super::keys::{self, Key};
 use super::special;
 use super::text::At;
-use super::{Admin, Cache, Config, Log, LogFormat, LogLevel, Server};
+use super::{Admin, Cache, Config, Control, Log, LogFormat, LogLevel, Server};
 
 /// Understands `file`. The paths in it are relative to `directory`.
 pub(super) fn validate(file: &File, directory: &Path, report: &mut Report<'_>) -> Config {
     let server = server::read(file, directory, report);
-    let admin = admin(&file.admin, &server, report);
+    let admin = admin(&file.admin, &server, directory, report);
     let interface = file.interface.as_ref().map(|said| interface::read(said, &server, report));
     let own = upstream::Own {
         listen: server.addresses(),
@@ -58,7 +58,7 @@ pub(super) fn validate(file: &File, directory: &Path, report: &mut Report<'_>) -
     }
 }
 
-fn admin(said: &file::Admin, server: &Server, report: &mut Report<'_>) -> Admin {
+fn admin(said: &file::Admin, server: &Server, directory: &Path, report: &mut Report<'_>) -> Admin {
     let mut all = Vec::new();
     let mut listen = None;
     if let Some(at) = said.listen.as_ref().filter(|at| at.value != "off") {
@@ -77,7 +77,11 @@ fn admin(said: &file::Admin, server: &Server, report: &mut Report<'_>) -> Admin 
         }
     }
     let metrics_listen = all.split_off(usize::from(listen.is_some()));
-    Admin { listen, metrics_listen }
+    Admin {
+        listen,
+        metrics_listen,
+        control: Control::said(said.control.as_ref().map(|at| at.value.as_str()), directory),
+    }
 }
 
 /// Adds an address that must not stand twice.

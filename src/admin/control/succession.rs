@@ -1,0 +1,126 @@
+//! How this instance is succeeded: whoever stands by is given all that we listen on, and told when to
+//! serve.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::io::Interest;
+use tokio::net::UnixStream;
+use tokio::sync::{Semaphore, watch};
+use tokio::time::timeout;
+
+use super::server::message;
+use super::{News, Request, Seat, line};
+use crate::listener::hand_over::{MOST_DESCRIPTORS, send};
+
+/// How long a standby may take to take something in, and to begin.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// See the module's head.
+#[derive(Debug)]
+pub struct Succession {
+    /// The lock and the control socket, then the listeners.
+    descriptors: RefCell<Vec<Rc<OwnedFd>>>,
+    /// For one standby. Others wait for it to leave.
+    place: Semaphore,
+    /// The pid of whoever has the place.
+    standby: Cell<Option<u32>>,
+    is_leaving: watch::Sender<bool>,
+    is_succeeded: Cell<bool>,
+}
+
+impl Succession {
+    /// Without a seat there is no way to it.
+    ///
+    /// # Errors
+    /// When the process has no descriptors left.
+    pub fn new(seat: Option<&Seat>) -> io::Result<Self> {
+        let own = seat.map(Seat::duplicates).transpose()?;
+        Ok(Self {
+            descriptors: RefCell::new(own.into_iter().flatten().map(Rc::new).collect()),
+            place: Semaphore::new(1),
+            standby: Cell::default(),
+            is_leaving: watch::Sender::new(false),
+            is_succeeded: Cell::default(),
+        })
+    }
+
+    /// Has this socket handed over as well.
+    ///
+    /// # Errors
+    /// When the process has no descriptors left.
+    pub fn offer(&self, socket: impl AsFd) -> io::Result<()> {
+        self.descriptors.borrow_mut().push(Rc::new(socket.as_fd().try_clone_to_owned()?));
+        Ok(())
+    }
+
+    /// Lets whoever stands by serve. Returns whether somebody does.
+    pub async fn leave(&self) -> bool {
+        self.is_leaving.send_replace(true);
+        // Free at once when nobody stands by.
+        let _place = self.place.acquire().await;
+        self.is_succeeded.get()
+    }
+
+    /// Serves a standby until one of us ends.
+    pub(super) async fn attend(&self, stream: &mut UnixStream, come: &mut Vec<u8>, pid: u32) -> io::Result<()> {
+        if let Some(first) = self.standby.get() {
+            tell(stream, &News::Wait { pid: first }, &[]).await?;
+        }
+        let place = tokio::select! {
+            place = self.place.acquire() => place,
+            // It has nothing to say: it is gone.
+            _ = message::<Request>(stream, come) => return Ok(()),
+        };
+        // Whoever comes after the first is to ask that one.
+        if self.is_succeeded.get() {
+            return Ok(());
+        }
+        self.standby.set(Some(pid));
+        let ended = self.attend_first(stream, come, pid).await;
+        self.standby.set(None);
+        drop(place);
+        ended
+    }
+
+    async fn attend_first(&self, stream: &mut UnixStream, come: &mut Vec<u8>, pid: u32) -> io::Result<()> {
+        let descriptors = self.descriptors.borrow().clone();
+        let mut left = descriptors.len();
+        for some in descriptors.chunks(MOST_DESCRIPTORS) {
+            left -= some.len();
+            let some: Vec<BorrowedFd<'_>> = some.iter().map(|descriptor| descriptor.as_fd()).collect();
+            tell(stream, &News::Sockets { left }, &some).await?;
+        }
+        tracing::info!(pid, "a standby has joined");
+        let mut is_leaving = self.is_leaving.subscribe();
+        tokio::select! {
+            biased;
+            _ = is_leaving.wait_for(|&leaving| leaving) => {}
+            _ = message::<Request>(stream, come) => {
+                tracing::info!(pid, "the standby has left");
+                return Ok(());
+            }
+        }
+        tell(stream, &News::Serve, &[]).await?;
+        let serving = timeout(PATIENCE, message(stream, come)).await;
+        match serving {
+            Ok(Ok(Request::Serving)) => tracing::info!(pid, "the standby serves"),
+            Err(_) => tracing::warn!(pid, "the standby was told to serve, and does not say that it does"),
+            Ok(_) => {
+                tracing::error!(pid, "the standby did not manage to serve");
+                return Ok(());
+            }
+        }
+        self.is_succeeded.set(true);
+        Ok(())
+    }
+}
+
+async fn tell(stream: &UnixStream, news: &News, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
+    let line = line::written(news)?;
+    let sending = stream.async_io(Interest::WRITABLE, || send(stream.as_fd(), &line, descriptors));
+    timeout(PATIENCE, sending).await?
+}

@@ -1,0 +1,238 @@
+//! From a configuration to a daemon that serves.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use tokio::sync::{Semaphore, watch};
+
+use super::nameservers::Nameservers;
+use super::position::Position;
+use super::{Daemon, build};
+use crate::admin::Admin;
+use crate::admin::control::{SeatError, Succession};
+use crate::cache::{Failures, Store};
+use crate::clock::Clock;
+use crate::config::{Config, Files, Source};
+use crate::dns::Name;
+use crate::forward::Shared;
+use crate::handler::Tables;
+use crate::listener::{self, BindError, Identity, Inherited, Limits, Listener, Start, Worker};
+use crate::metrics::Registry;
+use crate::node::{self, Keeper};
+use crate::zone::Unfit;
+
+/// What part of the cache's bytes the workers' fronts may hold in all.
+const FRONTS_SHARE: u64 = 8;
+
+/// Why the daemon could not start.
+#[derive(Debug)]
+pub enum StartError {
+    /// The device of `[interface]` cannot be as it should be.
+    Interface(node::Fault),
+    Bind(BindError),
+    /// Another instance serves.
+    Seat(SeatError),
+    /// Records that no message can carry.
+    Unfit(Unfit),
+    /// The system would not give a thread, a runtime or a signal handler.
+    System(io::Error),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Interface(fault) => fault.fmt(f),
+            Self::Bind(error) => error.fmt(f),
+            Self::Seat(error) => error.fmt(f),
+            Self::Unfit(error) => error.fmt(f),
+            Self::System(error) => write!(f, "the system is out of a resource: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+impl From<io::Error> for StartError {
+    fn from(error: io::Error) -> Self {
+        Self::System(error)
+    }
+}
+
+/// All that serving takes but the sockets: everything that may fail has.
+pub(super) struct Prepared {
+    source: Source,
+    config: Config,
+    files: Files,
+    nameservers: Nameservers,
+    clock: Clock,
+    registry: Arc<Registry>,
+    tables: Arc<ArcSwap<Tables>>,
+    shared: Arc<Shared>,
+    ready: Name,
+}
+
+impl Prepared {
+    pub(super) fn new(source: Source, mut config: Config, read: &Files) -> Result<Self, StartError> {
+        let clock = Clock::start();
+        let registry = Arc::new(Registry::new(config.server.workers));
+        let ready = build::secret_name();
+        let nameservers = Nameservers::read(&config, &config.addresses());
+        for problem in &nameservers.problems {
+            tracing::warn!("{problem}");
+        }
+        let files = together(read, &nameservers);
+        let tables =
+            build::tables(&config, &nameservers, None, 1, &registry, ready.clone()).map_err(StartError::Unfit)?;
+        let tables = Arc::new(ArcSwap::from_pointee(tables));
+        config.forget_owned();
+        let (store, _) = Store::start(config.cache.max_bytes - fronts(&config), config.cache.negative_share)?;
+        let shared =
+            Arc::new(Shared { store, failures: Failures::default(), in_flight: Arc::default(), loops: Arc::default() });
+        Ok(Self { source, config, files, nameservers, clock, registry, tables, shared, ready })
+    }
+
+    /// Begins to serve.
+    pub(super) fn serve(self, mut position: Position) -> Result<Daemon, StartError> {
+        let Self { source, config, files, nameservers, clock, registry, tables, shared, ready } = self;
+        let mut inherited = position.sockets();
+        let is_heir = !inherited.is_empty();
+        let server = &config.server;
+        let mut keeper = match Keeper::start(config.interface.as_ref(), &registry.control) {
+            // What was served before is served on, whatever else fails.
+            Err(fault) if is_heir => {
+                tracing::error!("the interface is left as it is: {fault}");
+                Keeper::none(&registry.control)
+            }
+            started => started.map_err(StartError::Interface)?,
+        };
+        if is_heir {
+            // The sockets are ours, and the rules of the one before go with it.
+            keeper.settle(&registry.control);
+        }
+        let connections = Arc::new(Semaphore::new(server.tcp_connections));
+        let identity = server.tls.as_ref().map(|tls| Identity::new(Arc::clone(&tls.identity)));
+        let sockets = listen(&config, identity.as_ref(), &mut inherited)?;
+        let succession = Succession::new(position.seat())?;
+        sockets.iter().flatten().try_for_each(|socket| succession.offer(socket))?;
+        let admin_addresses = config.admin.listen.iter().chain(&config.admin.metrics_listen);
+        let admin_listeners = admin_addresses.map(|&at| (at, inherited.take_tcp(at).pop())).collect();
+        for address in inherited.left() {
+            tracing::info!(%address, "not in the configuration any more: closed");
+        }
+        drop(inherited);
+        registry.control.certificate_expires(server.tls.as_ref().and_then(|tls| tls.expires));
+        let (stop, stopped) = watch::channel(false);
+        let start = |index: usize| Start {
+            index,
+            tables: Arc::clone(&tables),
+            shared: Arc::clone(&shared),
+            series: Arc::clone(&registry.workers()[index]),
+            clock,
+            front_bytes: usize::try_from(fronts(&config)).unwrap_or(usize::MAX) / server.workers,
+            connections: Arc::clone(&connections),
+            limits: Limits { tcp_idle: server.tcp_idle, tcp_read: server.tcp_read, drain: server.drain },
+            stop: stopped.clone(),
+        };
+        let workers = sockets
+            .into_iter()
+            .enumerate()
+            .map(|(index, sockets)| Worker::start(start(index), sockets))
+            .collect::<io::Result<Vec<_>>>()?;
+        if !is_heir {
+            keeper.settle(&registry.control);
+        }
+        let admin = Rc::new(Admin {
+            registry: Arc::clone(&registry),
+            shared,
+            clock,
+            listen: server.listen.clone(),
+            ready,
+            connections,
+            max_connections: server.tcp_connections,
+            succession,
+        });
+        say_hello(&source, &config, &tables.load());
+        Ok(Daemon {
+            source,
+            config,
+            reloaded: None,
+            files,
+            nameservers,
+            keeper,
+            registry,
+            tables,
+            identity,
+            admin,
+            workers,
+            stop,
+            position,
+            admin_listeners,
+        })
+    }
+}
+
+/// The bytes of the workers' own memories.
+fn fronts(config: &Config) -> u64 {
+    config.cache.max_bytes / FRONTS_SHARE
+}
+
+/// The sockets of each worker.
+fn listen(
+    config: &Config,
+    identity: Option<&Arc<Identity>>,
+    inherited: &mut Inherited,
+) -> Result<Vec<Vec<Listener>>, StartError> {
+    let (server, is_heir) = (&config.server, !inherited.is_empty());
+    let mut workers: Vec<Vec<Listener>> = (0..server.workers).map(|_| Vec::new()).collect();
+    let said = server.listen.iter().map(|&address| (address, "[server] listen"));
+    let intercepted = config.intercept_listen().into_iter().map(|address| (address, "[interface] intercept"));
+    for (address, key) in said.chain(intercepted) {
+        listener::open(address, inherited, &mut workers, key).or_else(|error| bearable(error, is_heir))?;
+    }
+    if let Some((tls, identity)) = server.tls.as_ref().zip(identity) {
+        let over_tls = identity.server_config().map_err(io::Error::other)?;
+        for &address in &tls.listen {
+            let opened = listener::open_tls(address, &over_tls, inherited, &mut workers);
+            opened.or_else(|error| bearable(error, is_heir))?;
+        }
+    }
+    Ok(workers)
+}
+
+/// An heir does without an address that it cannot have: the others were served before.
+fn bearable(error: BindError, is_heir: bool) -> Result<(), StartError> {
+    if !is_heir {
+        return Err(StartError::Bind(error));
+    }
+    tracing::error!("{error}; the other addresses are served");
+    Ok(())
+}
+
+/// The files of a configuration and those of its upstreams.
+pub(super) fn together(read: &Files, nameservers: &Nameservers) -> Files {
+    let mut files = read.clone();
+    files.extend(&nameservers.files);
+    files
+}
+
+fn say_hello(source: &Source, config: &Config, tables: &Tables) {
+    let spelled = |addresses: &[SocketAddr]| addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+    let zones: Vec<String> = config.configured_zones().map(|zone| zone.name.to_string()).collect();
+    let mut upstreams: Vec<String> = tables.servers().map(ToString::to_string).collect();
+    upstreams.sort_unstable();
+    upstreams.dedup();
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        config = %source,
+        listen = spelled(&config.server.listen),
+        tls = config.server.tls.as_ref().map(|tls| spelled(&tls.listen)),
+        workers = config.server.workers,
+        zones = zones.join(" "),
+        upstreams = upstreams.join(" "),
+        "serving"
+    );
+}

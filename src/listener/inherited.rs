@@ -1,0 +1,54 @@
+//! Listening sockets that another instance has opened, and where they are.
+
+use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::os::fd::OwnedFd;
+
+use socket2::{Socket, Type};
+
+/// See the module's head. What is asked of them is asked of the kernel: no description can differ.
+#[derive(Debug, Default)]
+pub struct Inherited {
+    udp: Vec<(SocketAddr, UdpSocket)>,
+    tcp: Vec<(SocketAddr, TcpListener)>,
+}
+
+impl Inherited {
+    /// Keeps those that are sockets of ours: bound, and over TCP listening.
+    pub fn of(descriptors: Vec<OwnedFd>) -> Self {
+        let mut sockets = Self::default();
+        for socket in descriptors.into_iter().map(Socket::from) {
+            let Some(address) = socket.local_addr().ok().and_then(|address| address.as_socket()) else { continue };
+            match socket.r#type() {
+                Ok(Type::DGRAM) => sockets.udp.push((address, socket.into())),
+                Ok(Type::STREAM) if socket.is_listener().is_ok_and(|listens| listens) => {
+                    sockets.tcp.push((address, socket.into()));
+                }
+                _ => {}
+            }
+        }
+        sockets
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.udp.is_empty() && self.tcp.is_empty()
+    }
+
+    /// The TCP sockets of an address.
+    pub fn take_tcp(&mut self, address: SocketAddr) -> Vec<TcpListener> {
+        self.tcp.extract_if(.., |(at, _)| *at == address).map(|(_, socket)| socket).collect()
+    }
+
+    /// The UDP sockets of an address.
+    pub(super) fn take_udp(&mut self, address: SocketAddr) -> Vec<UdpSocket> {
+        self.udp.extract_if(.., |(at, _)| *at == address).map(|(_, socket)| socket).collect()
+    }
+
+    /// The addresses of those that nobody has taken, each once.
+    pub fn left(&self) -> Vec<SocketAddr> {
+        let all = self.udp.iter().map(|(at, _)| at).chain(self.tcp.iter().map(|(at, _)| at));
+        let mut left: Vec<SocketAddr> = all.copied().collect();
+        left.sort_unstable();
+        left.dedup();
+        left
+    }
+}
