@@ -4,6 +4,7 @@
 //! all of them; [`Failures`] remembers for seconds what could not be answered. The room reads no
 //! clock: whoever asks says what moment it is.
 
+mod door;
 mod failures;
 mod front;
 mod key;

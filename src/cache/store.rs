@@ -14,6 +14,7 @@ use foldhash::fast::RandomState;
 use moka::Expiry;
 use moka::notification::RemovalCause;
 
+use super::door::Door;
 use super::key::{Key, Keyed};
 use super::prefetch::{HOT, due_from};
 use super::presence::Presence;
@@ -109,6 +110,8 @@ pub struct Seen {
 struct Writer {
     parts: Parts,
     changes: Arc<AtomicU64>,
+    door: Door,
+    counts: Arc<Counts>,
 }
 
 /// A write in the queue, and its place there.
@@ -137,7 +140,7 @@ struct Parts {
 /// What operators see of the store.
 #[derive(Debug, Default)]
 pub struct Counts {
-    /// Entries that made room for others.
+    /// Entries that made room for others, those among them that were not let in.
     pub evictions: Shared,
     /// Answers that were asked for anew before they ran out.
     pub prefetches: Shared,
@@ -184,15 +187,16 @@ impl Store {
     /// When the thread cannot be started.
     pub fn start(max_bytes: u64, negative_share: u8) -> std::io::Result<(Arc<Self>, JoinHandle<()>)> {
         let counts = Arc::new(Counts::default());
-        let presence = Arc::new(Presence::new(max_bytes / LEAST_WEIGHT));
-        let max_bytes = max_bytes.saturating_sub(presence.bytes());
+        let most_entries = max_bytes / LEAST_WEIGHT;
+        let (presence, door) = (Arc::new(Presence::new(most_entries)), Door::new(most_entries));
+        let max_bytes = max_bytes.saturating_sub(presence.bytes() + door.bytes());
         let for_denials = max_bytes / 100 * u64::from(negative_share.min(100));
         let part = |bytes| part(bytes, &counts, &presence);
         let parts = Parts { data: part(max_bytes - for_denials), denials: part(for_denials), presence };
         // `send` bounds it. One with a bound of its own has all its room from the start: 2 MB.
         let (queue, writes) = channel::<Queued>();
-        let changes = Arc::new(AtomicU64::new(0));
-        let writer = Writer { parts: parts.clone(), changes: Arc::clone(&changes) };
+        let (changes, counted) = (Arc::new(AtomicU64::new(0)), Arc::clone(&counts));
+        let mut writer = Writer { parts: parts.clone(), changes: Arc::clone(&changes), door, counts: counted };
         let thread = std::thread::Builder::new().name("cache".to_owned()).spawn(move || {
             loop {
                 match writes.recv_timeout(IDLE) {
@@ -300,38 +304,48 @@ impl Parts {
 }
 
 impl Writer {
-    fn apply(&self, Write { key, cached, visible }: Write) {
-        let Parts { data, denials, presence } = &self.parts;
-        if cached.is_some() {
-            // Of a value that it replaces, the listener hears.
-            presence.enter(&key);
+    fn apply(&mut self, Write { key, cached, visible }: Write) {
+        if cached.as_ref().is_none_or(|cached| self.lets_in(&key, cached)) {
+            self.change(&key, cached);
+        } else {
+            self.counts.evictions.add(1);
         }
+        drop(visible);
+    }
+
+    /// Whether an answer may come in. Once it is half full, moka goes by how often a name was looked for:
+    /// of looks for what is not there it hears here alone.
+    fn lets_in(&mut self, key: &Key, cached: &Cached) -> bool {
+        let Parts { data, denials, presence } = &self.parts;
+        let part = if cached.answer.is_denial() { denials } else { data };
+        let (max, held) = (part.policy().max_capacity().unwrap_or(u64::MAX), part.weighted_size());
+        if held > max / 2 {
+            drop(part.get(key));
+        }
+        held <= max - max / 16 || self.door.knocks_again(key) || presence.may_have(key)
+    }
+
+    fn change(&self, key: &Key, cached: Option<Cached>) {
+        let Parts { data, denials, presence } = &self.parts;
         // What was true until now must not come back when this is gone.
         let stale = match cached {
             Some(cached) if cached.answer.is_denial() => {
-                insert(denials, key.clone(), cached);
+                // Of a value that it replaces, the listener hears.
+                presence.enter(key);
+                denials.insert(key.clone(), cached);
                 &[data][..]
             }
             Some(cached) => {
-                insert(data, key.clone(), cached);
+                presence.enter(key);
+                data.insert(key.clone(), cached);
                 &[denials][..]
             }
             None => &[data, denials][..],
         };
         // To see that there is nothing costs a third of removing it.
-        stale.iter().filter(|part| part.contains_key(&key)).for_each(|part| part.invalidate(&key));
+        stale.iter().filter(|part| part.contains_key(key)).for_each(|part| part.invalidate(key));
         self.changes.fetch_add(1, Release);
-        drop(visible);
     }
-}
-
-/// Of looks for what is not there, moka hears by this one alone: by how often a name was looked for it
-/// chooses what is let in, and begins to count when it is half full.
-fn insert(part: &Part, key: Key, cached: Cached) {
-    if part.policy().max_capacity().is_some_and(|max| part.weighted_size() > max / 2) {
-        drop(part.get(&key));
-    }
-    part.insert(key, cached);
 }
 
 fn part(max_bytes: u64, counts: &Arc<Counts>, presence: &Arc<Presence>) -> Part {
