@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -109,9 +110,11 @@ class Server:
         """Octets in memory."""
         total = 0
         for pid in self.processes():
-            for line in read(f"/proc/{pid}/status").splitlines():
-                if line.startswith("VmRSS:"):
-                    total += int(line.split()[1]) * 1024
+            # Some have a process for each connection, which may have ended by now.
+            with contextlib.suppress(OSError):
+                for line in read(f"/proc/{pid}/status").splitlines():
+                    if line.startswith("VmRSS:"):
+                        total += int(line.split()[1]) * 1024
         return total
 
     def settle(self):
@@ -151,15 +154,18 @@ def running(peer, setup, cores):
 
 
 def free_port():
-    """A port that nobody has, for UDP and TCP."""
+    """A port that nobody has, for UDP and TCP, and none of those that the kernel gives to whoever asks for
+    any: the load generator asks for many before the server has bound its own."""
+    lowest = int(read("/proc/sys/net/ipv4/ip_local_port_range").split()[0])
     while True:
+        port = random.randrange(lowest // 2, lowest)
         with socket.socket() as tcp, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
-            tcp.bind((HOST, 0))
             try:
-                udp.bind(tcp.getsockname())
+                tcp.bind((HOST, port))
+                udp.bind((HOST, port))
             except OSError:
                 continue
-            return tcp.getsockname()[1]
+            return port
 
 
 def wire(name):

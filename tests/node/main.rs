@@ -55,6 +55,7 @@ mod lifecycle;
 mod load;
 mod loops;
 mod loss;
+mod memory;
 mod metrics;
 mod namespace;
 mod oracle;
