@@ -96,7 +96,8 @@ impl Stage {
         let live = Arc::new(ArcSwap::from_pointee(tables(&config, 0, &registry)));
         let (store, _) = Store::start(1 << 20, 20).expect("a store");
         let shared = Shared { store, failures: Failures::default(), in_flight: Arc::default(), loops: Arc::default() };
-        let upstreams = Rc::new(Upstreams { clock, flags: Cell::default(), reply: RefCell::default(), asked: Cell::default() });
+        let upstreams =
+            Rc::new(Upstreams { clock, flags: Cell::default(), reply: RefCell::default(), asked: Cell::default() });
         let forwarder = Forwarder::new(Rc::clone(&upstreams) as Rc<dyn Exchange>, Arc::new(shared), clock);
         let series = Arc::clone(&registry.workers()[0]);
         let handler = Handler::new(0, Arc::clone(&live), Front::new(1 << 16), Rc::new(forwarder), series, clock);

@@ -2,7 +2,7 @@
 //! the place of another.
 //!
 //! Messages are lines of JSON, each [`Request`] answered with a [`Reply`]. A standby keeps its
-//! connection, and gets a [`News`] for each thing that happens.
+//! connection, and gets a `News` for each thing that happens.
 
 mod client;
 mod line;
