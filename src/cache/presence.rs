@@ -9,6 +9,8 @@ use super::key::Keyed;
 /// Counters for each entry that the store has room for: a full store lets a new key pass as one that
 /// may be there once in nine times.
 const PER_ENTRY: u64 = 8;
+/// The most counters: two megabytes. A larger store lets more pass.
+const MOST: u64 = 1 << 21;
 /// Counters that are made together, when the first of them is needed.
 const CHUNK: usize = 4096;
 /// A counter that has come so far stays there: it may stand for more.
@@ -23,7 +25,7 @@ pub(super) struct Presence {
 impl Presence {
     /// For a store of at most this many entries.
     pub(super) fn new(entries: u64) -> Self {
-        let counters = usize::try_from(entries.saturating_mul(PER_ENTRY)).unwrap_or(usize::MAX);
+        let counters = usize::try_from(entries.saturating_mul(PER_ENTRY).min(MOST)).unwrap_or(CHUNK);
         let chunks = (counters / CHUNK).max(1).next_power_of_two();
         Self { chunks: (0..chunks).map(|_| OnceLock::new()).collect() }
     }
