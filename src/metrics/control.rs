@@ -42,7 +42,10 @@ impl Control {
             gauge!("zerohop_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
             describe_gauge!("zerohop_cache_entries", "Answers in the cache.");
             describe_gauge!("zerohop_cache_bytes", "Bytes that the answers in the cache are weighed at.");
-            describe_counter!("zerohop_cache_evictions_total", "Answers that made room for others.");
+            describe_counter!(
+                "zerohop_cache_evictions_total",
+                "Answers that made room for others, or were not let in for them."
+            );
             describe_counter!("zerohop_cache_dropped_writes_total", "Answers not cached: the queue was full.");
             describe_gauge!("zerohop_cache_writes_waiting", "Answers on their way into the cache.");
             describe_gauge!("zerohop_failures", "Failures that are remembered.");

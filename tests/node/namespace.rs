@@ -26,19 +26,24 @@ pub(crate) fn inside(nameservers: &[&str], test: impl FnOnce() + Send) {
     alone(|ip| {
         instead_of("/etc/resolv.conf", &resolv_conf, &files);
         instead_of("/etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n", &files);
-        for arguments in [
-            "address add 169.254.20.10/32 dev lo",
-            "address add 169.254.20.11/32 dev lo",
-            // Some ask nobody unless there is a network to ask.
-            "link add node0 type veth peer name node1",
-            "address add 192.0.2.1/24 dev node0",
-            "link set node1 up",
-            "link set node0 up",
-        ] {
-            ip.run(arguments);
-        }
+        network(ip);
         test();
     });
+}
+
+/// Two addresses for servers, and a network.
+pub(crate) fn network(ip: &Ip) {
+    for arguments in [
+        "address add 169.254.20.10/32 dev lo",
+        "address add 169.254.20.11/32 dev lo",
+        // Some ask nobody unless there is a network to ask.
+        "link add node0 type veth peer name node1",
+        "address add 192.0.2.1/24 dev node0",
+        "link set node1 up",
+        "link set node0 up",
+    ] {
+        ip.run(arguments);
+    }
 }
 
 /// Runs a test where there is a loopback device and nothing else.

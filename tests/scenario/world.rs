@@ -24,7 +24,7 @@ use zerohop::forward::{Forwarder, Shared};
 use zerohop::handler::{Client, Deferred, Handled, Handler, Tables};
 use zerohop::metrics::Registry;
 use zerohop::upstream::matching::{Match, classify};
-use zerohop::upstream::{Exchange, ExchangeError, Exchanged, Reply, Route, Server, Way, probe, watch_loops};
+use zerohop::upstream::{Exchange, Exchanged, Reply, Route, Server, Way, probe, watch_loops};
 
 pub(crate) use crate::answer::Answer;
 pub(crate) use crate::reply::reply;
@@ -115,15 +115,8 @@ impl Exchange for Upstreams {
 
 impl Upstreams {
     fn new(clock: Clock) -> Self {
-        Self {
-            clock,
-            script: RefCell::default(),
-            asked: RefCell::default(),
-            streamed: Cell::default(),
-            probes: Cell::default(),
-            loop_checks: RefCell::default(),
-            says_to_loop_checks: Cell::default(),
-        }
+        let (script, asked, streamed, probes, loop_checks, says_to_loop_checks) = Default::default();
+        Self { clock, script, asked, streamed, probes, loop_checks, says_to_loop_checks }
     }
 
     fn act<'a>(&'a self, server: SocketAddr, text: String, question: &'a Question, way: Way) -> Exchanged<'a> {
@@ -140,9 +133,7 @@ impl Upstreams {
                     reply(&text, ResponseCode::NoError, &records)
                 }
                 Act::Silence | Act::Lost(_) => std::future::pending().await,
-                Act::Unreachable => {
-                    return Err(ExchangeError::Network(std::io::ErrorKind::ConnectionRefused.into()));
-                }
+                Act::Unreachable => return Err(std::io::Error::from(std::io::ErrorKind::ConnectionRefused).into()),
                 Act::Garbage => {
                     let mut octets = reply(&text, ResponseCode::NoError, "");
                     octets[7] = 9;
@@ -320,8 +311,7 @@ impl World {
     /// As [`Self::ask_worker`], over UDP or TCP.
     pub(crate) async fn ask_over(&self, protocol: Protocol, worker: usize, packet: &[u8]) -> Option<Answer> {
         let mut reply = vec![0; 65_535];
-        let client = client(protocol);
-        let handled = self.workers[worker].borrow_mut().handle(packet, client, self.clock.now(), &mut reply);
+        let handled = self.workers[worker].borrow_mut().handle(packet, client(protocol), self.clock.now(), &mut reply);
         let length = match handled {
             Handled::Replied(length) => length,
             Handled::Dropped => return None,

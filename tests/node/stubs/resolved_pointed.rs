@@ -12,7 +12,7 @@ use nix::unistd::{Gid, Uid, chown};
 
 use super::super::client::Ask;
 use super::super::harness::Zerohop;
-use super::super::namespace::{NODE, OTHER, alone};
+use super::super::namespace::{NODE, OTHER, alone, network};
 use super::super::process::{Process, find};
 use super::super::recorder::Recorder;
 use super::super::resolv_conf::{SECTIONS, known, node, resolv_conf};
@@ -57,16 +57,7 @@ fn systemd_resolved_asks_us_while_it_is_installed_and_whom_it_asked_after() {
             fs::write("/etc/systemd/resolved.conf", settings).unwrap();
             symlink(LINK, path).unwrap();
         });
-        for arguments in [
-            "address add 169.254.20.10/32 dev lo",
-            "address add 169.254.20.11/32 dev lo",
-            "link add node0 type veth peer name node1",
-            "address add 192.0.2.1/24 dev node0",
-            "link set node1 up",
-            "link set node0 up",
-        ] {
-            ip.run(arguments);
-        }
+        network(ip);
         let _upstream = Recorder::at(OTHER.parse().unwrap(), |asked| asked.answer_a([192, 0, 2, 1], 0));
         let zerohop = Zerohop::at(NODE.parse().unwrap(), SECTIONS);
         let (code, said) = resolv_conf(&["install", "--config", zerohop.config().to_str().unwrap()]);
