@@ -3,6 +3,7 @@
 import contextlib
 import os
 import statistics
+import time
 
 import peers
 import questions
@@ -12,6 +13,8 @@ from servers import HOST, free_port, running
 TOP = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
 BIG = 8 << 30
 CEILING = 64 << 20
+# Seconds that names live which are to run out: longer than it takes to ask for all of them.
+PASSING_TTL = 6
 
 
 def zones(count):
@@ -105,6 +108,41 @@ def memory(lab, _):
         yield Subject("zerohop, 64 MiB", lambda _, peer=peer: sample(peer, max_bytes=CEILING), "its ceiling is 67 MB")
 
 
+def expiry(lab, _):
+    """Names that come in within a second, and run out within another."""
+    few, _ = lab.entries
+    passing = "passing.bench.example"
+
+    def sample(peer, count, stale):
+        kept = "" if stale else "serve-stale = { max-age = 0 }\n"
+        zone = f"[[zone]]\nname = '{passing}'\nforward = ['all']\nmax-ttl = {PASSING_TTL}\n{kept}"
+        with contextlib.ExitStack() as stack:
+            _, behind = stack.enter_context(lab.upstream())
+            port = free_port()
+            told = peers.Setup(port, [(HOST, behind)], max_bytes=BIG, health_checks=False, more=zone)
+            server = stack.enter_context(running(peer, told, {lab.cores[0]}))
+            server.wait_for_answer(port, READY)
+            hits = questions.hits(lab.file("hits"))
+            lab.ask(port, hits, times=3).must_be_good()
+            began, answered = time.monotonic(), 0
+            if count:
+                file = questions.names(lab.file("names"), (f"n{number}.{passing}" for number in range(count)))
+                report = lab.ask(port, file, times=1)
+                report.must_answer()
+                answered = report.answered
+            took = time.monotonic() - began
+            report = lab.ask(port, hits, seconds=int(PASSING_TTL + took) + 2, rate=1000, each=True)
+            report.must_be_good()
+            return {"highest": report.latencies[-1], "p99": report.percentile(99), "p50": report.percentile(50),
+                    "within": took, "answered": answered}
+
+    for peer in only_zerohop(lab):
+        for label, count, stale in (("nothing runs out", 0, True), (f"{few:,} names run out", few, True),
+                                    (f"{few:,} names run out and go", few, False)):
+            note = "`serve-stale` off: they leave the cache at once" if not stale else ""
+            yield Subject(label, lambda _, peer=peer, count=count, stale=stale: sample(peer, count, stale), note)
+
+
 class Default(peers.Zerohop):
     """zerohop with the configuration that is part of it, on ports that are free."""
 
@@ -165,6 +203,10 @@ def rows(entries):
             [Column("ms", "ms", 1, "spread")], start, compared=("ms",)),
         Row("workers", "From one worker to two", "Cached answers, 200 client sockets. The share is of CPU time.",
             [*COST, Column("least", "share of the least busy %", 1)], workers, compared=()),
+        Row("expiry", "Hits while others run out", f"Cached answers at 1,000 a second, while {few:,} other names that "
+            "came in together reach the end of their TTL.",
+            [Column("highest", "highest µs", 0, "spread"), Column("p99", "p99 µs", 0), Column("p50", "p50 µs", 0),
+             Column("within", "came within s", 1), Column("answered", "names answered")], expiry, compared=()),
         Row("sizes", "Large configurations", "Cached answers of zerohop, whatever else it has loaded.",
             [*COST, Column("start", "start to first answer ms", 1), Column("rss", "RSS MB", 1)],
             sizes, compared=(), lines=lines_of_sizes),

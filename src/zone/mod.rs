@@ -175,6 +175,7 @@ impl Zone {
         self.patterns.first(qname, |place, pattern, text| {
             let source = OwnSource::Pattern(place);
             match &pattern.reaction {
+                config::Reaction::Rcode(_) if !pattern.regex.is_match(text) => None,
                 config::Reaction::Rcode(Rcode::NOERROR) => {
                     Some(Own::Answer { answer: Arc::clone(&self.denials.nodata), source })
                 }

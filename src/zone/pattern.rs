@@ -50,8 +50,9 @@ impl Patterns {
         Self { patterns: patterns.into(), by_suffix, rest }
     }
 
-    /// What `react` makes of the first pattern, in file order, that matches `qname` and of which it
-    /// makes anything. `react` gets its place, the pattern, and the text that was matched.
+    /// Shows `react` every pattern that may match `qname`, in file order, until it makes something of
+    /// one. It gets the place, the pattern, and the text to hold against it: whether that is searched
+    /// for groups as well is for whoever knows what they are for.
     pub(super) fn first<T>(
         &self,
         qname: &[u8],
@@ -62,10 +63,7 @@ impl Patterns {
         }
         let mut buffer = [0; MAX_NAME];
         let text = text_of(qname, &mut buffer);
-        self.candidates(text, |place| {
-            let pattern = self.patterns.get(place).filter(|pattern| pattern.regex.is_match(text))?;
-            react(place, pattern, text)
-        })
+        self.candidates(text, |place| react(place, self.patterns.get(place)?, text))
     }
 
     /// Shows `attempt` the place of every pattern that may match `text`, in file order, until one
