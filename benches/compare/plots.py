@@ -8,17 +8,21 @@ HEIGHT, LEFT, BOTTOM, RIGHT, TOP = 360, 70, 50, 170, 40
 COLOURS = ["#1b6ca8", "#c8553d", "#588b3f", "#8a5a9e", "#b8860b", "#3a8f8f", "#6b6b6b", "#c2578e", "#2f3e9e"]
 
 
-def bars(title, unit, rows, digits):
-    """One bar for each of `rows` (label, median, least, most), with a line from least to most."""
-    scale = (WIDTH - LABEL - 100) / (max(most for _, _, _, most in rows) or 1)
-    shapes = [heading(f"{title}: {unit}")]
-    for number, (label, value, least, most) in enumerate(rows):
-        y = TOP + number * (BAR + PAD)
-        colour = COLOURS[0] if label.startswith("zerohop") else "#9aa5b1"
-        shapes += [text(LABEL - 8, y + BAR * 0.7, label, "end"), rectangle(LABEL, y, value * scale, BAR, colour),
-                   line(LABEL + least * scale, y + BAR / 2, LABEL + most * scale, y + BAR / 2, "#222"),
-                   text(LABEL + most * scale + 8, y + BAR * 0.7, f"{value:,.{digits}f}")]
-    return picture(shapes, TOP + len(rows) * (BAR + PAD) + PAD)
+def bars(*panels):
+    """One below the other. A panel is a title, a unit, `rows` (label, median, least, most), each a bar with
+    a line from least to most, and the digits of their figures."""
+    shapes, top = [], 0
+    for title, unit, rows, digits in panels:
+        scale = (WIDTH - LABEL - 100) / (max(most for _, _, _, most in rows) or 1)
+        shapes.append(heading(f"{title}: {unit}", top))
+        for number, (label, value, least, most) in enumerate(rows):
+            y = top + TOP + number * (BAR + PAD)
+            colour = COLOURS[0] if label.startswith("zerohop") else "#9aa5b1"
+            shapes += [text(LABEL - 8, y + BAR * 0.7, label, "end"), rectangle(LABEL, y, value * scale, BAR, colour),
+                       line(LABEL + least * scale, y + BAR / 2, LABEL + most * scale, y + BAR / 2, "#222"),
+                       text(LABEL + most * scale + 8, y + BAR * 0.7, f"{value:,.{digits}f}")]
+        top += TOP + len(rows) * (BAR + PAD) + PAD
+    return picture(shapes, top)
 
 
 def lines(title, across, up, series, logarithmic):
@@ -46,8 +50,8 @@ def lines(title, across, up, series, logarithmic):
     return picture(shapes, HEIGHT)
 
 
-def heading(words):
-    return f'<text x="{PAD}" y="22" font-weight="bold">{html.escape(words)}</text>'
+def heading(words, top=0):
+    return f'<text x="{PAD}" y="{top + 22}" font-weight="bold">{html.escape(words)}</text>'
 
 
 def text(x, y, words, anchor="start"):

@@ -11,6 +11,9 @@ import time
 
 import plots
 
+# The rows of the one plot that shows the most.
+OVERVIEW = ("hits", "misses")
+
 
 def values(samples, key):
     return [sample[key] for sample in samples if key in sample]
@@ -27,7 +30,11 @@ class Report:
 
     def page(self, directory=None):
         """The whole, and the plots beside it where there is a directory."""
-        parts = [self.head()]
+        parts = [self.head(), self.summary()]
+        overview = [panel for row, results in self.rows if row.name in OVERVIEW and (panel := bar_panel(row, results))]
+        if directory and overview:
+            with open(os.path.join(directory, "overview.svg"), "w", encoding="utf-8") as file:
+                file.write(plots.bars(*overview))
         for row, results in self.rows:
             parts.append(f"## {row.title}\n\n`--rows {row.name}`: {row.about}\n\n{table(row, results)}\n")
             drawn = self.draw(row, results)
@@ -60,19 +67,39 @@ class Report:
                        "are medians of the rounds; × bare is the ratio to the median of bare.c, which gives every "
                        "question the same answer: what the kernel alone costs.\n")
 
+    def summary(self):
+        """The medians of what is set against other servers, a line for each."""
+        names = [peer.name for peer in self.lab.servers]
+        lines = ["| median | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
+        for row, results in self.rows:
+            found = {subject.label: samples for subject, samples in results}
+            for key, label, digits in row.brief:
+                cells = [values(found[name], key) if isinstance(found.get(name), list) else [] for name in names]
+                if any(cells):
+                    cells = [f"{statistics.median(cell):,.{digits}f}" if cell else "–" for cell in cells]
+                    lines.append(f"| {label} | " + " | ".join(cells) + " |")
+        return "## In short\n\n" + "\n".join(lines) + "\n" if len(lines) > 2 else ""
+
     def samples(self):
         return {row.name: {subject.label: samples for subject, samples in results} for row, results in self.rows}
 
     @staticmethod
     def draw(row, results):
-        measured = [(subject, samples) for subject, samples in results if isinstance(samples, list)]
-        if not measured:
-            return None
-        if row.lines:
-            return plots.lines(row.title, *row.lines(measured))
-        first = row.columns[0]
-        bars = [(subject.label, *spread(samples, first.key)) for subject, samples in measured]
-        return plots.bars(row.title, first.heading, bars, first.digits)
+        if row.lines and (found := measured(results)):
+            return plots.lines(row.title, *row.lines(found))
+        panel = bar_panel(row, results)
+        return panel and plots.bars(panel)
+
+
+def measured(results):
+    return [(subject, samples) for subject, samples in results if isinstance(samples, list)]
+
+
+def bar_panel(row, results):
+    """The first column of a row as plots.bars wants it."""
+    first = row.columns[0]
+    bars = [(subject.label, *spread(samples, first.key)) for subject, samples in measured(results)]
+    return (row.title, first.heading, bars, first.digits) if bars else None
 
 
 def spread(samples, key):

@@ -51,6 +51,7 @@ class Row:
     rounds: Optional[int] = None
     compared: tuple = ("cpu",)  # the keys that are set against those of bare
     lines: Optional[Callable] = None  # of the results: the arguments of plots.lines, in place of bars
+    brief: tuple = ()  # of the summary: the key, what it is called there, and its digits
 
 
 @dataclasses.dataclass
@@ -83,6 +84,11 @@ class Lab:
 
     def ask(self, port, file, **how):
         return load.ask(self.directory, port, file, **how)
+
+
+def spent_on(what):
+    """The line of a row's CPU time in the summary."""
+    return (("cpu", f"{what}, CPU µs", 2),)
 
 
 COST = [Column("cpu", "CPU µs/query", 2, "spread"), Column("rate", "queries/s"),
@@ -203,23 +209,28 @@ def latency(lab, peer, _):
 
 ROWS = [
     Row("hits", "Cached answers over UDP", "1,000 names at full load, all of them cached.",
-        COST, of_servers(hits)),
+        COST, of_servers(hits), brief=spent_on("cached answer")),
     Row("misses", "Misses", "Every name is asked for once, and forwarded to one upstream. bare answers by itself: what "
-        "one hop costs, where the others have two.", COST, of_servers(misses)),
+        "one hop costs, where the others have two.", COST, of_servers(misses), brief=spent_on("miss")),
     Row("local", "Local records", "1,000 names that are in the configuration.", COST, of_servers(local)),
     Row("patterns", "Names of a pattern", "1,000 names, of which `ip-A-B-C-D.pod.bench.example` is A.B.C.D.",
-        COST, of_servers(patterns)),
+        COST, of_servers(patterns), brief=spent_on("name of a pattern")),
     Row("new-patterns", "New names of a pattern", "The same, and every name is asked for once.",
-        COST, of_servers(new_patterns)),
+        COST, of_servers(new_patterns), brief=spent_on("new name of a pattern")),
     Row("tcp", "Cached answers over TCP", "As the first, over 16 connections that stay open.",
-        OVER_TCP, of_servers(lambda lab, peer, turn: hits(lab, peer, turn, "tcp"))),
+        OVER_TCP, of_servers(lambda lab, peer, turn: hits(lab, peer, turn, "tcp")),
+        brief=spent_on("cached answer over TCP")),
     Row("dot", "Cached answers over TLS", "The same over DNS over TLS, 16 handshakes included.",
-        OVER_TCP, of_servers(lambda lab, peer, turn: hits(lab, peer, turn, "dot"))),
+        OVER_TCP, of_servers(lambda lab, peer, turn: hits(lab, peer, turn, "dot")),
+        brief=spent_on("cached answer over TLS")),
     Row("latency", "Cached answers at 1,000 a second", "What a client waits when nobody hurries.",
         [Column("p50", "p50 µs", 0, "spread"), Column("p99", "p99 µs", 0, "spread"),
          Column("cpu", "CPU µs/query", 2), Column("lost", "lost or failed", 0, "sum")],
-        of_servers(latency), rounds=LATENCY_ROUNDS, compared=("p50", "p99", "cpu")),
+        of_servers(latency), rounds=LATENCY_ROUNDS, compared=("p50", "p99", "cpu"),
+        brief=(("p50", "at 1,000 a second, p50 µs", 0), ("p99", "at 1,000 a second, p99 µs", 0),
+               ("cpu", "at 1,000 a second, CPU µs", 1))),
     Row("mixed", "What a cluster asks", "A and AAAA in pairs, names of services and, through the search path, external "
         "ones; one look-up in ten is for a new name, the others by Zipf over 2,000. Caches are empty at first.",
-        [*COST, Column("denied", "NXDOMAIN %")], of_servers(mixed)),
+        [*COST, Column("denied", "NXDOMAIN %")], of_servers(mixed),
+        brief=spent_on("what a cluster asks")),
 ]

@@ -27,8 +27,9 @@ const QUEUE: usize = 16_384;
 /// How often the cache thread takes in what is there, and lets moka tidy up, while there is something
 /// to do. An answer is found by way of its record in flight until then.
 const ROUND: Duration = Duration::from_millis(5);
-/// How long the idle cache thread sleeps: nothing waits for it.
-const IDLE: Duration = Duration::from_secs(1);
+/// How long the idle cache thread sleeps: less than the 300 ms after which moka has whoever looks for
+/// something tidy up, which would be a worker.
+const IDLE: Duration = Duration::from_millis(200);
 /// What moka and the allocator need for an entry beside key and answer, in octets: resident memory grew
 /// by 590 for each of 20,000 answers of one A record, of which 113 were key and answer, and some room
 /// for tables that have just grown.
@@ -38,8 +39,11 @@ const OVERHEAD: usize = 512;
 const LEAST_WEIGHT: u64 = OVERHEAD as u64;
 
 /// By how much the time that an entry stays beyond its TTL differs from key to key, as a part of it:
-/// what came in together must not all be thrown out together, which would hold the cache thread up.
+/// what came in together must not all be thrown out together. A hundred thousand at once hold moka up
+/// for a tenth of a second, and whoever looks for something may have to do that.
 const JITTER: u32 = 8;
+/// It differs as if that time were this at least: by a minute.
+const LEAST_TAIL: Duration = Duration::from_secs(8 * 60);
 
 /// An answer in the cache, shared by copying.
 #[derive(Clone, Debug)]
@@ -159,7 +163,7 @@ impl Lifetimes {
     fn of(&self, key: &Key, cached: &Cached) -> Option<Duration> {
         let share = u32::try_from(self.hasher.hash_one(key) % 1024).unwrap_or(0);
         let (whole, tail) = (cached.ends.since(cached.since), cached.ends.since(cached.expires));
-        Some(whole + tail / JITTER / 1024 * share)
+        Some(whole + tail.max(LEAST_TAIL) / JITTER / 1024 * share)
     }
 }
 

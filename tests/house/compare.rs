@@ -18,7 +18,7 @@ fn python() -> Vec<(PathBuf, String)> {
 #[test]
 fn the_page_has_every_row() {
     let page = source::read(PAGE);
-    let row = regex::Regex::new(r#"Row\("([a-z]+)", "#).unwrap();
+    let row = regex::Regex::new(r#"Row\("([a-z-]+)", "#).unwrap();
     let files = python();
     let rows: Vec<&str> = files
         .iter()
