@@ -140,7 +140,11 @@ impl Prepared {
         let workers = sockets
             .into_iter()
             .enumerate()
-            .map(|(index, sockets)| Worker::start(start(index), sockets))
+            .map(|(index, sockets)| {
+                // Before its first round it is no worker that is stuck.
+                registry.workers()[index].beat(clock.now());
+                Worker::start(start(index), sockets)
+            })
             .collect::<io::Result<Vec<_>>>()?;
         if !is_heir {
             keeper.settle(&registry.control);
