@@ -11,6 +11,7 @@ use tokio::sync::{Semaphore, watch};
 
 use super::nameservers::Nameservers;
 use super::position::Position;
+use super::snapshots::Snapshots;
 use super::{Daemon, build};
 use crate::admin::Admin;
 use crate::admin::control::{SeatError, Succession};
@@ -149,6 +150,8 @@ impl Prepared {
         if !is_heir {
             keeper.settle(&registry.control);
         }
+        let snapshots =
+            Snapshots::new(config.cache.persist.clone(), Arc::clone(&shared.store), clock, Arc::clone(&registry));
         let admin = Rc::new(Admin {
             registry: Arc::clone(&registry),
             shared,
@@ -172,6 +175,7 @@ impl Prepared {
             identity,
             admin,
             workers,
+            snapshots,
             stop,
             position,
             admin_listeners,

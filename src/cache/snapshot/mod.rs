@@ -41,7 +41,7 @@ const HEAD: usize = MAGIC.len() + 2 + 8;
 const BUFFER: usize = 64 * 1024;
 /// Entries that are handed to the cache thread together, and waited for: an eighth of the workers'
 /// room in its queue.
-const BATCH: usize = 2048;
+const MOST_AT_ONCE: usize = 2048;
 /// A date so little before that of the writing is a clock that was put right, and of a restart.
 const PUT_RIGHT: Duration = Duration::from_secs(1);
 
@@ -105,10 +105,12 @@ impl From<io::Error> for Refused {
 /// # Errors
 /// As writing to the file.
 pub fn write(store: &Store, now: Moment, date: Duration, file: impl Write) -> io::Result<Written> {
+    // What was handed over before is in it.
+    store.settle();
     write_entries(store.entries(), now, date, file)
 }
 
-/// As [`write`], of these entries.
+/// As [`write()`], of these entries.
 ///
 /// # Errors
 /// As writing to the file.
@@ -151,7 +153,7 @@ pub fn load(store: &Store, now: Moment, date: Duration, file: impl Read + Seek) 
     let mut batch = Vec::new();
     let loaded = read(file, now, date, |key, cached| {
         batch.push((key, cached));
-        if batch.len() == BATCH {
+        if batch.len() == MOST_AT_ONCE {
             store.restore(batch.drain(..));
         }
     });
@@ -232,7 +234,7 @@ fn elapsed(written: Duration, date: Duration) -> Elapsed {
     }
 }
 
-/// As [`write`], into memory that is a file: for another process, which cannot change it either.
+/// As [`write()`], into memory that is a file: for another process, which cannot change it either.
 ///
 /// # Errors
 /// As memfd_create(2), and when there is no memory for it.
