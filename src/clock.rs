@@ -2,6 +2,8 @@
 
 mod alarms;
 
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
 use tokio::time::Instant;
 
 use crate::dns::Moment;
@@ -11,21 +13,27 @@ pub use alarms::Alarms;
 /// with the runtime, which is how time passes in tests.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
-    origin: Instant,
+    start: Instant,
 }
 
 impl Clock {
-    /// A clock whose origin is now.
+    /// A clock that says [`Moment::START`] now.
     pub fn start() -> Self {
-        Self { origin: Instant::now() }
+        Self { start: Instant::now() }
     }
 
     pub fn now(&self) -> Moment {
-        Moment::after_origin(self.origin.elapsed())
+        Moment::START + self.start.elapsed()
     }
 
     /// The moment as timers take it.
     pub fn instant(&self, moment: Moment) -> Instant {
-        self.origin + moment.since(Moment::ORIGIN)
+        self.start + moment.since(Moment::START)
     }
+}
+
+/// The date, as the time since 1970: for what outlives the process, never for what happens within it.
+/// Zero on a machine that believes to be earlier.
+pub fn date() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }

@@ -5,6 +5,7 @@ pub mod config;
 pub mod handler;
 pub mod hosts;
 pub mod query;
+pub mod snapshot;
 pub mod stored_answer;
 pub mod tcp_framing;
 pub mod upstream_reply;

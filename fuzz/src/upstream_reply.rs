@@ -11,7 +11,7 @@ use hickory_proto::rr::{RData, Record as HickoryRecord};
 use zerohop::dns::kept::{Verdict, addresses, keep};
 use zerohop::dns::query::write_upstream_query;
 use zerohop::dns::response::{Terms, write_answer};
-use zerohop::dns::{Moment, Name, Query, Question, RecordType, TtlRules};
+use zerohop::dns::{Moment, Name, Query, Question, RecordType, StoredAnswer, TtlRules};
 
 use crate::wire::{self, Wire};
 
@@ -47,6 +47,7 @@ pub fn check(data: &[u8]) {
         }
         return;
     };
+    outlives(&question, &kept.answer);
     let asked = write_upstream_query(&question, 9, 1232);
     let query = Query::parse(&asked).expect("a query");
     let mut written = vec![0; 65_535];
@@ -150,4 +151,13 @@ fn is_plain_answer(message: &Message, question: &Question) -> bool {
         && message.edns.is_none()
         && plain
         && message.answers.iter().any(|record| answers(record, question))
+}
+
+/// A snapshot has it as it is.
+fn outlives(question: &Question, answer: &StoredAnswer) {
+    let (mut packed, mut again) = (Vec::new(), Vec::new());
+    if answer.pack(&mut packed) {
+        let unpacked = StoredAnswer::unpack(&packed, question, Moment::ORIGIN).expect("what was kept");
+        assert!(unpacked.pack(&mut again) && packed == again && unpacked.memory() == answer.memory());
+    }
 }

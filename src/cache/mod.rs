@@ -10,6 +10,7 @@ mod front;
 mod key;
 mod prefetch;
 mod presence;
+pub mod snapshot;
 mod store;
 
 pub use failures::Failures;

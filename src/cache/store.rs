@@ -14,6 +14,8 @@ use foldhash::fast::RandomState;
 use moka::Expiry;
 use moka::notification::RemovalCause;
 
+mod entries;
+
 use super::door::Door;
 use super::key::{Key, Keyed};
 use super::prefetch::{HOT, due_from};
@@ -21,6 +23,7 @@ use super::presence::Presence;
 use crate::dns::{Moment, StoredAnswer};
 use crate::metrics::counter::Shared;
 use crate::metrics::{Occupancy, Place};
+pub(super) use entries::Life;
 
 /// Writes that may wait for the cache thread. When more come, answers go uncached and are counted.
 const QUEUE: usize = 16_384;
@@ -100,6 +103,8 @@ struct Write {
     key: Key,
     /// `None`: what was cached is not true any more.
     cached: Option<Cached>,
+    /// Whether what is there stays.
+    gives_way: bool,
     /// Dropped once the entry can be found.
     visible: Box<dyn Send>,
 }
@@ -118,8 +123,8 @@ struct Writer {
     counts: Arc<Counts>,
 }
 
-/// A write in the queue, and its place there.
-type Queued = (Write, Place);
+/// A write in the queue, and its place there if it has to have one.
+type Queued = (Write, Option<Place>);
 
 /// See the module's head.
 pub struct Store {
@@ -253,19 +258,19 @@ impl Store {
     /// Hands an answer to the cache thread, without waiting. `visible` is dropped when the entry
     /// can be found, or at once when the queue is full.
     pub fn put(&self, key: Key, cached: Cached, visible: Box<dyn Send>) {
-        self.send(Write { key, cached: Some(cached), visible });
+        self.send(Write { key, cached: Some(cached), gives_way: false, visible });
     }
 
     /// Has the cache thread forget what is under `key`, without waiting. `gone` is dropped when that
     /// is done, or at once when the queue is full.
     pub fn remove(&self, key: Key, gone: Box<dyn Send>) {
-        self.send(Write { key, cached: None, visible: gone });
+        self.send(Write { key, cached: None, gives_way: false, visible: gone });
     }
 
     fn send(&self, write: Write) {
         if let Some(place) = self.counts.queue.enter(QUEUE) {
             // Without a thread, nothing is ever found.
-            let _ = self.queue.send((write, place));
+            let _ = self.queue.send((write, Some(place)));
         }
     }
 
@@ -308,7 +313,10 @@ impl Parts {
 }
 
 impl Writer {
-    fn apply(&mut self, Write { key, cached, visible }: Write) {
+    fn apply(&mut self, Write { key, cached, gives_way, visible }: Write) {
+        if gives_way && self.parts.has(&key) {
+            return;
+        }
         if cached.as_ref().is_none_or(|cached| self.lets_in(&key, cached)) {
             self.change(&key, cached);
         } else {

@@ -54,6 +54,7 @@ pub(super) struct Cache {
     pub(super) max_bytes: u64,
     pub(super) negative_share: u64,
     pub(super) prefetch: bool,
+    pub(super) persist: Option<At<String>>,
 }
 
 pub(super) struct Admin {
@@ -237,6 +238,7 @@ fn cache(table: &Table<'_>, report: &mut Report<'_>) -> Cache {
         max_bytes: number(&keys::MAX_BYTES),
         negative_share: number(&keys::NEGATIVE_SHARE),
         prefetch: table.flag(&keys::PREFETCH, report).is_some_and(|at| at.value),
+        persist: table.text(&keys::PERSIST, report),
     }
 }
 

@@ -213,6 +213,8 @@ NEGATIVE_SHARE: Cache "negative-share", Count { min: 1, max: 90 }, Toml("20"),
     "What part of it NXDOMAIN and NODATA may take, in percent. The rest is for data alone, so that a flood of names that do not exist pushes out none that do.";
 PREFETCH: Cache "prefetch", Flag, Toml("true"),
     "Whether answers that were found three times are asked for anew in the last tenth of their life, so that nobody waits for them. Not those that live for less than 5 s: there a tenth is too short for that.";
+PERSIST: Cache "persist", Text("an absolute path"), Described("none: the cache ends with the process"),
+    "A file that the cache is written to every 5 minutes and at a stop, and read from at a start, in the background. It is ours alone: a regular file of the user that serves with mode 0600, and its directory is made when it is missing. [restarts.md](restarts.md) has the particulars.";
 
 LOG_FORMAT: Log "format", Word { words: &["auto", "text", "json"] }, Toml(r#""auto""#),
     "`auto` is text on a terminal and JSON elsewhere.";
@@ -300,7 +302,7 @@ pub(super) const LATER: &[(Section, &[&str])] = &[
     (Section::ServerTls, &[]),
     (Section::Interface, &[]),
     (Section::Admin, &["families"]),
-    (Section::Cache, &["persist"]),
+    (Section::Cache, &[]),
     (Section::Log, &["queries", "dnstap", "sample-rate"]),
     (Section::Upstream, &[]),
     (Section::Zone, &[]),

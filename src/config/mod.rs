@@ -162,6 +162,8 @@ pub struct Cache {
     pub negative_share: u8,
     /// Whether hot answers are asked for anew before they run out.
     pub prefetch: bool,
+    /// Where the cache outlives the process.
+    pub persist: Option<PathBuf>,
 }
 
 /// `[log]`.

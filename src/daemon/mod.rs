@@ -8,6 +8,7 @@ mod memory;
 pub mod nameservers;
 mod position;
 mod signals;
+mod snapshots;
 mod start;
 
 use std::net::{SocketAddr, TcpListener};
@@ -32,6 +33,7 @@ use hosts::Hosts;
 use nameservers::Nameservers;
 use position::Position;
 use signals::{Signals, Told};
+use snapshots::Snapshots;
 use start::{Prepared, together};
 
 pub use start::StartError;
@@ -77,6 +79,7 @@ struct Daemon {
     identity: Option<Arc<Identity>>,
     admin: Rc<Admin>,
     workers: Vec<Worker>,
+    snapshots: Snapshots,
     stop: watch::Sender<bool>,
     position: Position,
     /// The admin listeners, with those of the instance before.
@@ -85,6 +88,7 @@ struct Daemon {
 
 impl Daemon {
     async fn serve(mut self, mut signals: Signals) -> Result<(), StartError> {
+        self.snapshots.load(self.position.cache());
         let (order, mut orders) = mpsc::channel(1);
         let mut doors = JoinSet::new();
         for (address, inherited) in std::mem::take(&mut self.admin_listeners) {
@@ -131,6 +135,7 @@ impl Daemon {
                     drop(self.reload(&mut hosts));
                 }
                 () = hosts.moved() => self.readdress(&hosts),
+                () = self.snapshots.due() => self.snapshots.write(),
                 () = self.keeper.disturbed() => self.keeper.mend(&self.registry.control),
             }
             exchange.keep_only(self.tables.load().servers());
@@ -139,6 +144,11 @@ impl Daemon {
         };
         tracing::info!(signal = by, "stopping: answering what is under way");
         drop(orders);
+        if self.admin.succession.has_heir()
+            && let Some(cache) = self.snapshots.for_heir().await
+        {
+            self.admin.succession.bequeath(cache.into());
+        }
         // Until somebody else reads, we do.
         if self.admin.succession.leave().await {
             doors.abort_all();
@@ -154,6 +164,7 @@ impl Daemon {
             self.position.pass_on();
         } else {
             self.keeper.leave();
+            self.snapshots.write_last().await;
         }
         tracing::info!("stopped");
         Ok(())
@@ -217,6 +228,7 @@ impl Daemon {
         }
         hosts.follow(&loaded.config);
         self.nameservers = nameservers;
+        self.snapshots.follow(loaded.config.cache.persist.clone());
         loaded.config.forget_owned();
         self.reloaded = Some(loaded.config);
         Reply { done: true, text: "configuration reloaded".to_owned() }

@@ -1,5 +1,6 @@
 //! How an instance comes to serve: as the only one, or in the place of another.
 
+use std::fs::File;
 use std::path::PathBuf;
 
 use super::StartError;
@@ -55,6 +56,11 @@ impl Position {
             Self::Heir(inheritance) => Inherited::of(std::mem::take(&mut inheritance.sockets)),
             Self::Free | Self::Seated(_) => Inherited::default(),
         }
+    }
+
+    /// A snapshot of the cache of the instance before, if it left one.
+    pub(super) fn cache(&mut self) -> Option<File> {
+        if let Self::Heir(inheritance) = self { inheritance.cache.take().map(File::from) } else { None }
     }
 
     /// For when we serve.

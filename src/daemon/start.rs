@@ -11,6 +11,7 @@ use tokio::sync::{Semaphore, watch};
 
 use super::nameservers::Nameservers;
 use super::position::Position;
+use super::snapshots::Snapshots;
 use super::{Daemon, build};
 use crate::admin::Admin;
 use crate::admin::control::{SeatError, Succession};
@@ -140,11 +141,17 @@ impl Prepared {
         let workers = sockets
             .into_iter()
             .enumerate()
-            .map(|(index, sockets)| Worker::start(start(index), sockets))
+            .map(|(index, sockets)| {
+                // Before its first round it is no worker that is stuck.
+                registry.workers()[index].beat(clock.now());
+                Worker::start(start(index), sockets)
+            })
             .collect::<io::Result<Vec<_>>>()?;
         if !is_heir {
             keeper.settle(&registry.control);
         }
+        let snapshots =
+            Snapshots::new(config.cache.persist.clone(), Arc::clone(&shared.store), clock, Arc::clone(&registry));
         let admin = Rc::new(Admin {
             registry: Arc::clone(&registry),
             shared,
@@ -168,6 +175,7 @@ impl Prepared {
             identity,
             admin,
             workers,
+            snapshots,
             stop,
             position,
             admin_listeners,

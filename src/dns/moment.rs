@@ -12,6 +12,10 @@ impl Moment {
     /// The origin itself.
     pub const ORIGIN: Self = Self(0);
 
+    /// When processes begin: a hundred years of 365 days after the origin, so that an answer that has
+    /// outlived another process has its moment, too. The longest TTL is 68 years (RFC 2181, section 8).
+    pub const START: Self = Self(100 * 365 * 86_400 * 1_000_000_000);
+
     /// The moment `since_origin` after the origin. Saturates after 584 years.
     pub fn after_origin(since_origin: Duration) -> Self {
         Self(u64::try_from(since_origin.as_nanos()).unwrap_or(u64::MAX))
@@ -20,6 +24,11 @@ impl Moment {
     /// How long ago `earlier` was; zero if it is still to come.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+
+    /// So long before; `None` when that is before the origin.
+    pub fn before(self, by: Duration) -> Option<Self> {
+        u64::try_from(by.as_nanos()).ok().and_then(|nanos| self.0.checked_sub(nanos)).map(Self)
     }
 
     /// Whole seconds since `earlier`, as TTLs count them; zero if it is still to come.
@@ -46,5 +55,13 @@ mod tests {
         assert_eq!((start + Duration::from_millis(999)).seconds_since(start), 0);
         assert_eq!((start + Duration::from_millis(1000)).seconds_since(start), 1);
         assert_eq!(start.seconds_since(start + Duration::from_secs(5)), 0);
+    }
+
+    #[test]
+    fn a_process_begins_long_enough_after_the_origin_for_every_ttl() {
+        let longest = Duration::from_secs(0x7fff_ffff + 7 * 86_400);
+        assert_eq!(Moment::START.since(Moment::START.before(longest).unwrap()), longest);
+        assert_eq!(Moment::START.before(2 * longest), None);
+        assert_eq!(Moment::START.before(Duration::MAX), None);
     }
 }

@@ -25,6 +25,17 @@ impl Question {
         Some(Self::build(name, length, rtype, CLASS_IN, dnssec_ok, checking_disabled))
     }
 
+    /// The question with this [`Self::key`]; `None` for octets that no question has.
+    pub fn of_key(key: &[u8]) -> Option<Self> {
+        let (name, tail) = key.split_at_checked(wire_length(key)?)?;
+        let [type_high, type_low, class_high, class_low, flags] = *tail else { return None };
+        let rtype = RecordType::new(u16::from_be_bytes([type_high, type_low]));
+        let class = u16::from_be_bytes([class_high, class_low]);
+        let question = Self::build(name, name.len(), rtype, class, flags & 1 != 0, flags & 2 != 0);
+        // Upper case and other flags make another key.
+        (question.key() == key).then_some(question)
+    }
+
     /// `name` is a whole name of this length.
     pub(super) fn build(name: &[u8], length: usize, rtype: RecordType, class: u16, dnssec_ok: bool, cd: bool) -> Self {
         let mut bytes = [0; MAX_NAME + KEY_TAIL];
@@ -103,5 +114,29 @@ impl std::fmt::Debug for Question {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         super::name::write_text(self.name(), f)?;
         write!(f, " {}", self.rtype())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_gives_its_question_back_and_what_is_none_gives_nothing() {
+        let name = b"\x03www\x07example\x00";
+        for (dnssec_ok, checking_disabled) in [(false, false), (true, false), (false, true), (true, true)] {
+            let question = Question::new(name, RecordType::AAAA, dnssec_ok, checking_disabled).unwrap();
+            for question in [question.denial(&name[4..]), question] {
+                assert_eq!(Question::of_key(question.key()).unwrap().key(), question.key());
+            }
+        }
+        let key = Question::new(name, RecordType::A, false, false).unwrap().key().to_vec();
+        let with = |at: usize, octet: u8| [&key[..at], &[octet], &key[at + 1..]].concat();
+        let last = key.len() - 1;
+        for wrong in
+            [with(1, b'W'), with(last, 4), with(0, 4), with(0, 64), key[..last].to_vec(), key.repeat(2), vec![]]
+        {
+            assert!(Question::of_key(&wrong).is_none(), "{wrong:?}");
+        }
     }
 }

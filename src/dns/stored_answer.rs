@@ -6,6 +6,7 @@
 //! (RFC 3597, section 4).
 
 mod builder;
+mod packed;
 
 use super::extended_error::OTHER;
 use super::{Moment, Rcode, RecordType};

@@ -20,6 +20,14 @@ pub struct Control {
     pub background_overflows: Counter,
     /// Addresses of hosts that were not used: the host has too many.
     pub addresses_unused: Counter,
+    /// Answers that came from a snapshot, and snapshots of which none did.
+    pub cache_restored: Counter,
+    pub snapshots_refused: Counter,
+    /// Snapshots that were written to the file, and those that could not be.
+    pub snapshots_good: Counter,
+    pub snapshots_bad: Counter,
+    /// When the file was last written, in seconds since 1970.
+    pub snapshot_written: Gauge,
     pub in_flight: Gauge,
     pub tcp_open: Gauge,
     pub reloads_good: Counter,
@@ -51,6 +59,16 @@ impl Control {
             describe_gauge!("zerohop_failures", "Failures that are remembered.");
             describe_counter!("zerohop_failures_dropped_total", "Failures not remembered: the table was full.");
             describe_counter!("zerohop_cache_prefetches_total", "Answers asked for anew before they ran out.");
+            describe_counter!("zerohop_cache_restored_total", "Answers taken over from snapshots of an earlier cache.");
+            describe_counter!(
+                "zerohop_cache_snapshots_refused_total",
+                "Snapshots found and not used; the log says why."
+            );
+            describe_counter!("zerohop_cache_snapshots_total", "Writes of the cache to the file `persist`, by result.");
+            describe_gauge!(
+                "zerohop_cache_snapshot_timestamp_seconds",
+                "When the cache was last written to the file `persist`, in Unix time; 0 before."
+            );
             describe_counter!(
                 "zerohop_background_overflows_total",
                 "Questions not asked upstream with no client waiting: too many were."
@@ -90,6 +108,11 @@ impl Control {
                 cache_prefetches: counter!("zerohop_cache_prefetches_total"),
                 background_overflows: counter!("zerohop_background_overflows_total"),
                 addresses_unused: counter!("zerohop_upstream_addresses_unused_total"),
+                cache_restored: counter!("zerohop_cache_restored_total"),
+                snapshots_refused: counter!("zerohop_cache_snapshots_refused_total"),
+                snapshots_good: counter!("zerohop_cache_snapshots_total", "result" => "success"),
+                snapshots_bad: counter!("zerohop_cache_snapshots_total", "result" => "failure"),
+                snapshot_written: gauge!("zerohop_cache_snapshot_timestamp_seconds"),
                 in_flight: gauge!("zerohop_questions_in_flight"),
                 tcp_open: gauge!("zerohop_tcp_connections_open"),
                 reloads_good: counter!("zerohop_reloads_total", "result" => "success"),

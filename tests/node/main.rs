@@ -75,6 +75,7 @@ mod search_path;
 mod secrecy;
 mod seeds;
 mod seeds_kubernetes;
+mod snapshots;
 mod streams;
 mod stubs;
 mod tcp;

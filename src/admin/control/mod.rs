@@ -42,7 +42,7 @@ enum News {
     /// Descriptors that come along: the lock, the control socket, then the listeners. What these are
     /// the kernel says. So many are still to come.
     Sockets { left: usize },
-    /// It is its turn.
+    /// It is its turn. A descriptor that comes along is a snapshot of the cache.
     Serve,
 }
 

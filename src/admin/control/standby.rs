@@ -24,6 +24,8 @@ pub struct Inheritance {
     pub seat: Seat,
     /// Listening sockets of whatever address; none when nobody has served.
     pub sockets: Vec<OwnedFd>,
+    /// A snapshot of the cache of whoever has served, if that told us to serve.
+    pub cache: Option<OwnedFd>,
     /// Waits to hear that we serve; `None` when it is dead.
     predecessor: Option<UnixStream>,
 }
@@ -56,7 +58,7 @@ pub async fn stand_by(path: &Path) -> Result<Inheritance, SeatError> {
                 Err(error) => error.to_string(),
             },
             Err(_) => match Seat::take(path) {
-                Ok(seat) => return Ok(Inheritance { seat, sockets: Vec::new(), predecessor: None }),
+                Ok(seat) => return Ok(Inheritance { seat, sockets: Vec::new(), cache: None, predecessor: None }),
                 Err(taken @ SeatError::Taken { .. }) => taken.to_string(),
                 Err(error) => return Err(error),
             },
@@ -74,24 +76,26 @@ async fn join(mut stream: UnixStream, path: &Path) -> io::Result<Option<Inherita
     let pid = std::process::id();
     timeout(PATIENCE, stream.write_all(&line::written(&Request::Join { pid })?)).await??;
     let (mut come, mut descriptors) = (Vec::new(), Vec::new());
-    let mut is_whole = false;
+    // How many descriptors there are, once all have come.
+    let mut whole = None;
     let is_told = loop {
         match news(&stream, &mut come, &mut descriptors).await {
             Ok(Some(News::Wait { pid })) => tracing::info!(pid, "another instance stands by: waiting behind it"),
             Ok(Some(News::Sockets { left })) => {
-                is_whole = left == 0;
-                if is_whole {
+                whole = (left == 0).then_some(descriptors.len());
+                if whole.is_some() {
                     tracing::info!(control = %path.display(), descriptors = descriptors.len(), "standing by");
                 }
             }
-            Ok(Some(News::Serve)) if is_whole => break true,
+            Ok(Some(News::Serve)) if whole.is_some() => break true,
             Ok(Some(News::Serve)) => return Err(io::ErrorKind::InvalidData.into()),
             // Whatever the kernel calls it, the other one is gone.
-            Ok(None) | Err(_) if is_whole => break false,
+            Ok(None) | Err(_) if whole.is_some() => break false,
             Ok(None) => return Ok(None),
             Err(error) => return Err(error),
         }
     };
+    let cache = descriptors.split_off(whole.unwrap_or(0)).pop();
     let mut descriptors = descriptors.into_iter();
     let (Some(lock), Some(listener)) = (descriptors.next(), descriptors.next()) else {
         return Err(io::ErrorKind::InvalidData.into());
@@ -101,7 +105,7 @@ async fn join(mut stream: UnixStream, path: &Path) -> io::Result<Option<Inherita
         if is_told { "taking over: told to" } else { "taking over: the instance that served is gone" }
     );
     let seat = Seat::inherited(path, lock, listener);
-    Ok(Some(Inheritance { seat, sockets: descriptors.collect(), predecessor: is_told.then_some(stream) }))
+    Ok(Some(Inheritance { seat, sockets: descriptors.collect(), cache, predecessor: is_told.then_some(stream) }))
 }
 
 /// The next that there is; `None` at the end.

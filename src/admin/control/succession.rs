@@ -30,6 +30,8 @@ pub struct Succession {
     standby: Cell<Option<u32>>,
     is_leaving: watch::Sender<bool>,
     is_succeeded: Cell<bool>,
+    /// The cache, for whoever is told to serve.
+    cache: RefCell<Option<Rc<OwnedFd>>>,
 }
 
 impl Succession {
@@ -45,6 +47,7 @@ impl Succession {
             standby: Cell::default(),
             is_leaving: watch::Sender::new(false),
             is_succeeded: Cell::default(),
+            cache: RefCell::default(),
         })
     }
 
@@ -55,6 +58,16 @@ impl Succession {
     pub fn offer(&self, socket: impl AsFd) -> io::Result<()> {
         self.descriptors.borrow_mut().push(Rc::new(socket.as_fd().try_clone_to_owned()?));
         Ok(())
+    }
+
+    /// Whether somebody stands by.
+    pub fn has_heir(&self) -> bool {
+        self.standby.get().is_some()
+    }
+
+    /// Has a snapshot of the cache go along when somebody is told to serve.
+    pub fn bequeath(&self, cache: OwnedFd) {
+        self.cache.replace(Some(Rc::new(cache)));
     }
 
     /// Lets whoever stands by serve. Returns whether somebody does.
@@ -104,7 +117,10 @@ impl Succession {
                 return Ok(());
             }
         }
-        tell(stream, &News::Serve, &[]).await?;
+        let cache = self.cache.borrow().clone();
+        // One that knows of no cache takes it for a socket that is none, and closes it.
+        let along: Vec<BorrowedFd<'_>> = cache.iter().map(|cache| cache.as_fd()).collect();
+        tell(stream, &News::Serve, &along).await?;
         let serving = timeout(PATIENCE, message(stream, come)).await;
         match serving {
             Ok(Ok(Request::Serving)) => tracing::info!(pid, "the standby serves"),

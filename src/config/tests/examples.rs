@@ -46,6 +46,7 @@ fn the_whole_example_says_every_key_and_has_no_fault() {
     assert_eq!(config.admin.metrics_listen, ["10.1.2.3:9153".parse().unwrap()]);
     assert_eq!(config.admin.control, Control::At("/run/zerohop/control.sock".into()));
     assert_eq!((config.cache.max_bytes, config.log.level), (64 << 20, LogLevel::Debug));
+    assert_eq!(config.cache.persist.as_deref(), Some(Path::new("/var/lib/zerohop/cache")));
 }
 
 #[test]

@@ -32,6 +32,8 @@ const CASES: &[(&str, &str)] = &[
     ("ttl", "[[zone]]\nname = '.'\nforward = ['10.0.0.1']\nttl = '400ms'\nmin-ttl = 2147483648\n"),
     ("ttl-order", "[[zone]]\nname = '.'\nforward = ['10.0.0.1']\nmin-ttl = '2d'\n"),
     ("size", "[cache]\nmax-bytes = '64MB'\n"),
+    ("persist", "[cache]\npersist = 'cache'\n[log]\n"),
+    ("persist-directory", "[cache]\npersist = '/var/lib/zerohop/'\n"),
     ("size-range", "[cache]\nmax-bytes = '64KiB'\n"),
     ("listen", "[server]\nlisten = ['eth0', '127.0.0.1:0', '127.0.0.1', '127.0.0.1:53']\n"),
     ("listen-empty", "[server]\nlisten = []\n"),

@@ -15,7 +15,7 @@ mod zone;
 
 use std::fmt::Display;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::address;
 use super::fault::{Message, Report};
@@ -51,6 +51,7 @@ pub(super) fn validate(file: &File, directory: &Path, report: &mut Report<'_>) -
             max_bytes: file.cache.max_bytes,
             negative_share: u8::try_from(file.cache.negative_share).unwrap_or_default(),
             prefetch: file.cache.prefetch,
+            persist: file.cache.persist.as_ref().and_then(|said| persist(said, report)),
         },
         log: log(file),
         upstreams,
@@ -117,6 +118,18 @@ fn check_free(
         let problem = format!("{} is already taken by `{}`", at.value, owner.path());
         report.error(at.span.start, &key.path(), Message::new(problem, "write another port"));
     }
+}
+
+/// No relative path: beside the configuration is no place to write to.
+fn persist(said: &At<String>, report: &mut Report<'_>) -> Option<PathBuf> {
+    let path = Path::new(&said.value);
+    if path.is_absolute() && path.file_name().is_some() && !said.value.ends_with('/') {
+        return Some(path.to_owned());
+    }
+    let problem = format!("{:?} is no absolute path of a file", said.value);
+    let remedy = r#"write one that the user that serves may write to, as persist = "/var/lib/zerohop/cache""#;
+    report.error(said.span.start, &keys::PERSIST.path(), Message::new(problem, remedy));
+    None
 }
 
 fn log(file: &File) -> Log {
