@@ -26,6 +26,7 @@ use crate::handler::Tables;
 use crate::listener::{Identity, Worker};
 use crate::metrics::Registry;
 use crate::node::Keeper;
+use crate::node::privileges::{self, Confined};
 use crate::upstream;
 
 use changes::Watch;
@@ -55,6 +56,7 @@ pub fn run(source: Source, loaded: Loaded, join: bool) -> Result<(), StartError>
         let mut signals = Signals::listen()?;
         let control = config.admin.control.clone();
         let prepared = Prepared::new(source, config, warnings.files())?;
+        privileges::override_permissions();
         let position =
             if join { Position::join(&control, &mut signals).await? } else { Some(Position::take(&control)?) };
         let Some(position) = position else { return Ok(()) };
@@ -82,6 +84,7 @@ struct Daemon {
     snapshots: Snapshots,
     stop: watch::Sender<bool>,
     position: Position,
+    confined: Confined,
     /// The admin listeners, with those of the instance before.
     admin_listeners: Vec<(SocketAddr, Option<TcpListener>)>,
 }
@@ -212,7 +215,11 @@ impl Daemon {
             identity.become_another(Arc::clone(&tls.identity));
             control.certificate_expires(tls.expires);
         }
-        for key in build::needs_restart(&self.config, &loaded.config) {
+        let persist = loaded.config.cache.persist.clone();
+        let is_as_at_the_start = persist == self.config.cache.persist;
+        let may_follow = is_as_at_the_start || persist.as_deref().is_none_or(|file| self.confined.may_write(file));
+        let elsewhere = (!may_follow).then_some("cache.persist");
+        for key in build::needs_restart(&self.config, &loaded.config).into_iter().chain(elsewhere) {
             tracing::warn!(key, "changed, and takes effect at the next start only");
         }
         let zones = loaded.config.configured_zones().count();
@@ -228,7 +235,9 @@ impl Daemon {
         }
         hosts.follow(&loaded.config);
         self.nameservers = nameservers;
-        self.snapshots.follow(loaded.config.cache.persist.clone());
+        if may_follow {
+            self.snapshots.follow(persist);
+        }
         loaded.config.forget_owned();
         self.reloaded = Some(loaded.config);
         Reply { done: true, text: "configuration reloaded".to_owned() }

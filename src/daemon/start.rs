@@ -23,6 +23,7 @@ use crate::forward::Shared;
 use crate::handler::Tables;
 use crate::listener::{self, BindError, Identity, Inherited, Limits, Listener, Start, Worker};
 use crate::metrics::Registry;
+use crate::node::privileges;
 use crate::node::{self, Keeper};
 use crate::zone::Unfit;
 
@@ -63,7 +64,7 @@ impl From<io::Error> for StartError {
     }
 }
 
-/// All that serving takes but the sockets: everything that may fail has.
+/// All that serving takes but the sockets and threads: everything that may fail has.
 pub(super) struct Prepared {
     source: Source,
     config: Config,
@@ -72,7 +73,6 @@ pub(super) struct Prepared {
     clock: Clock,
     registry: Arc<Registry>,
     tables: Arc<ArcSwap<Tables>>,
-    shared: Arc<Shared>,
     ready: Name,
 }
 
@@ -90,15 +90,12 @@ impl Prepared {
             build::tables(&config, &nameservers, None, 1, &registry, ready.clone()).map_err(StartError::Unfit)?;
         let tables = Arc::new(ArcSwap::from_pointee(tables));
         config.forget_owned();
-        let (store, _) = Store::start(config.cache.max_bytes - fronts(&config), config.cache.negative_share)?;
-        let shared =
-            Arc::new(Shared { store, failures: Failures::default(), in_flight: Arc::default(), loops: Arc::default() });
-        Ok(Self { source, config, files, nameservers, clock, registry, tables, shared, ready })
+        Ok(Self { source, config, files, nameservers, clock, registry, tables, ready })
     }
 
     /// Begins to serve.
     pub(super) fn serve(self, mut position: Position) -> Result<Daemon, StartError> {
-        let Self { source, config, files, nameservers, clock, registry, tables, shared, ready } = self;
+        let Self { source, config, files, nameservers, clock, registry, tables, ready } = self;
         let mut inherited = position.sockets();
         let is_heir = !inherited.is_empty();
         let server = &config.server;
@@ -126,6 +123,11 @@ impl Prepared {
         }
         drop(inherited);
         registry.control.certificate_expires(server.tls.as_ref().and_then(|tls| tls.expires));
+        // Threads have what the one that starts them has: this stands before the first.
+        let confined = privileges::give_up(&config, &registry.control);
+        let (store, _) = Store::start(config.cache.max_bytes - fronts(&config), config.cache.negative_share)?;
+        let shared =
+            Arc::new(Shared { store, failures: Failures::default(), in_flight: Arc::default(), loops: Arc::default() });
         let (stop, stopped) = watch::channel(false);
         let start = |index: usize| Start {
             index,
@@ -178,6 +180,7 @@ impl Prepared {
             snapshots,
             stop,
             position,
+            confined,
             admin_listeners,
         })
     }
