@@ -26,33 +26,29 @@ const SPECIAL: &str = "special";
 /// its connections, as long as its certificates are the same.
 type Known = HashMap<String, Arc<Server>>;
 
-/// Builds everything that a reload replaces. `nameservers` are those of this configuration's files;
-/// servers that `previous` tables had keep what is known of them.
+/// What tables are built from.
+#[derive(Clone, Copy)]
+pub struct Parts<'a> {
+    pub config: &'a Config,
+    /// Those of this configuration's files.
+    pub nameservers: &'a Nameservers,
+    pub registry: &'a Registry,
+    /// The tables before, if there were any: servers that they had keep what is known of them.
+    pub previous: Option<&'a Tables>,
+}
+
+/// Builds everything that a reload replaces, as the generation that follows.
 ///
 /// # Errors
 /// [`Unfit`] when records do not fit into a message.
-pub fn tables(
-    config: &Config,
-    nameservers: &Nameservers,
-    previous: Option<&Tables>,
-    generation: u64,
-    registry: &Registry,
-    ready: Name,
-) -> Result<Tables, Unfit> {
-    let zones = Arc::new(ZoneTable::build(&config.zones)?);
-    Ok(around(zones, config, nameservers, previous, generation, registry, ready))
+pub fn tables(parts: Parts<'_>) -> Result<Tables, Unfit> {
+    let zones = Arc::new(ZoneTable::build(&parts.config.zones)?);
+    Ok(around(zones, parts))
 }
 
 /// As [`tables`], with the zones of this configuration, which are built already.
-pub(super) fn around(
-    zones: Arc<ZoneTable>,
-    config: &Config,
-    nameservers: &Nameservers,
-    previous: Option<&Tables>,
-    generation: u64,
-    registry: &Registry,
-    ready: Name,
-) -> Tables {
+pub(super) fn around(zones: Arc<ZoneTable>, parts: Parts<'_>) -> Tables {
+    let Parts { config, nameservers, registry, previous } = parts;
     let known = previous.into_iter().flat_map(Tables::servers);
     let mut known: Known = known.map(|server| (server.to_string(), Arc::clone(server))).collect();
     let groups: Vec<Arc<Group>> =
@@ -75,12 +71,12 @@ pub(super) fn around(
         }))
     };
     Tables {
-        generation,
+        generation: previous.map_or(1, |previous| previous.generation + 1),
         zones,
         forwarding: config.zones.iter().zip(&series).map(plan).collect(),
         series,
         allow: config.server.allow.clone(),
-        ready,
+        ready: previous.map_or_else(secret_name, |previous| previous.ready.clone()),
     }
 }
 
@@ -116,7 +112,7 @@ pub(super) fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
 
 /// A name that only this process knows, under a top-level domain that cannot exist (RFC 6761,
 /// section 6.4).
-pub fn secret_name() -> Name {
+fn secret_name() -> Name {
     let label: [u8; 16] = rand::rng().random();
     let label: String = label.iter().map(|octet| char::from(b'a' + octet % 26)).collect();
     Name::from_text(&format!("{label}.ready.zerohop.invalid."), &Name::root()).unwrap_or_else(|_| Name::root())

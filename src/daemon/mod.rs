@@ -27,6 +27,7 @@ use crate::metrics::Registry;
 use crate::node::Keeper;
 use crate::upstream;
 
+use build::Parts;
 use changes::Watch;
 use hosts::Hosts;
 use nameservers::Nameservers;
@@ -187,14 +188,17 @@ impl Daemon {
             return self.keep_previous(nameservers.problems.len(), &nameservers.problems.join("\n"));
         }
         let previous = self.tables.load();
-        let (generation, ready) = (previous.generation + 1, self.admin.ready.clone());
-        match build::tables(&loaded.config, &nameservers, Some(&previous), generation, &self.registry, ready) {
-            Ok(tables) => self.tables.store(Arc::new(tables)),
-            Err(error) => {
-                tracing::error!("{error}");
-                return self.keep_previous(1, &error.to_string());
-            }
-        }
+        let (config, registry) = (&loaded.config, &*self.registry);
+        let tables =
+            match build::tables(Parts { config, nameservers: &nameservers, registry, previous: Some(&previous) }) {
+                Ok(tables) => tables,
+                Err(error) => {
+                    tracing::error!("{error}");
+                    return self.keep_previous(1, &error.to_string());
+                }
+            };
+        let generation = tables.generation;
+        self.tables.store(Arc::new(tables));
         let control = &self.registry.control;
         // Without the listeners of a start there is nobody to show a certificate to.
         if let Some((identity, tls)) = self.identity.as_ref().zip(loaded.config.server.tls.as_ref()) {
@@ -227,10 +231,9 @@ impl Daemon {
         self.nameservers.locate(hosts.addresses(), &self.config.addresses());
         let config = self.reloaded.as_ref().unwrap_or(&self.config);
         let tables = self.tables.load();
-        let (generation, ready) = (tables.generation + 1, self.admin.ready.clone());
-        let zones = Arc::clone(&tables.zones);
-        let moved = build::around(zones, config, &self.nameservers, Some(&tables), generation, &self.registry, ready);
-        self.tables.store(Arc::new(moved));
+        let (nameservers, registry) = (&self.nameservers, &*self.registry);
+        let parts = Parts { config, nameservers, registry, previous: Some(&tables) };
+        self.tables.store(Arc::new(build::around(Arc::clone(&tables.zones), parts)));
         // What failed while they were elsewhere may be asked again.
         self.admin.shared.failures.clear();
     }

@@ -9,15 +9,15 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use tokio::sync::{Semaphore, watch};
 
+use super::Daemon;
+use super::build::{self, Parts};
 use super::nameservers::Nameservers;
 use super::position::Position;
-use super::{Daemon, build};
 use crate::admin::Admin;
 use crate::admin::control::{SeatError, Succession};
 use crate::cache::{Failures, Store};
 use crate::clock::Clock;
 use crate::config::{Config, Files, Source};
-use crate::dns::Name;
 use crate::forward::Shared;
 use crate::handler::Tables;
 use crate::listener::{self, BindError, Identity, Inherited, Limits, Listener, Start, Worker};
@@ -72,32 +72,30 @@ pub(super) struct Prepared {
     registry: Arc<Registry>,
     tables: Arc<ArcSwap<Tables>>,
     shared: Arc<Shared>,
-    ready: Name,
 }
 
 impl Prepared {
     pub(super) fn new(source: Source, mut config: Config, read: &Files) -> Result<Self, StartError> {
         let clock = Clock::start();
         let registry = Arc::new(Registry::new(config.server.workers));
-        let ready = build::secret_name();
         let nameservers = Nameservers::read(&config, &config.addresses());
         for problem in &nameservers.problems {
             tracing::warn!("{problem}");
         }
         let files = together(read, &nameservers);
-        let tables =
-            build::tables(&config, &nameservers, None, 1, &registry, ready.clone()).map_err(StartError::Unfit)?;
+        let parts = Parts { config: &config, nameservers: &nameservers, registry: &registry, previous: None };
+        let tables = build::tables(parts).map_err(StartError::Unfit)?;
         let tables = Arc::new(ArcSwap::from_pointee(tables));
         config.forget_owned();
         let (store, _) = Store::start(config.cache.max_bytes - fronts(&config), config.cache.negative_share)?;
         let shared =
             Arc::new(Shared { store, failures: Failures::default(), in_flight: Arc::default(), loops: Arc::default() });
-        Ok(Self { source, config, files, nameservers, clock, registry, tables, shared, ready })
+        Ok(Self { source, config, files, nameservers, clock, registry, tables, shared })
     }
 
     /// Begins to serve.
     pub(super) fn serve(self, mut position: Position) -> Result<Daemon, StartError> {
-        let Self { source, config, files, nameservers, clock, registry, tables, shared, ready } = self;
+        let Self { source, config, files, nameservers, clock, registry, tables, shared } = self;
         let mut inherited = position.sockets();
         let is_heir = !inherited.is_empty();
         let server = &config.server;
@@ -150,7 +148,7 @@ impl Prepared {
             shared,
             clock,
             listen: server.listen.clone(),
-            ready,
+            ready: tables.load().ready.clone(),
             connections,
             max_connections: server.tcp_connections,
             succession,
