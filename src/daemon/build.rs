@@ -88,24 +88,18 @@ fn label(zone: &config::Zone) -> String {
 
 /// The keys whose change a reload cannot carry out.
 pub(super) fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
-    let (a, b) = (&old.server, &new.server);
-    let over_tls = |server: &config::Server| server.tls.as_ref().map(|tls| tls.listen.clone());
+    let device = |config: &Config| config.interface.as_ref().map(|interface| interface.name.clone());
     let changes = [
-        ("server.listen", a.listen != b.listen),
-        ("server.tls.listen", over_tls(a) != over_tls(b)),
-        ("server.workers", a.workers != b.workers),
-        ("server.tcp-connections", a.tcp_connections != b.tcp_connections),
-        ("server.tcp-idle", a.tcp_idle != b.tcp_idle),
-        ("server.tcp-read", a.tcp_read != b.tcp_read),
-        ("server.drain", a.drain != b.drain),
-        ("interface", old.interface != new.interface),
-        ("admin.listen", old.admin.listen != new.admin.listen),
-        ("admin.metrics-listen", old.admin.metrics_listen != new.admin.metrics_listen),
+        // Each has a front, counters and sockets of its own from the start.
+        ("server.workers", old.server.workers != new.server.workers),
+        // The addresses would have to be on both devices at once.
+        ("interface.name", device(old).zip(device(new)).is_some_and(|(old, new)| old != new)),
+        // A standby and the lock go with it.
         ("admin.control", old.admin.control != new.admin.control),
+        // moka has its size from the start.
         ("cache.max-bytes", old.cache.max_bytes != new.cache.max_bytes),
         ("cache.negative-share", old.cache.negative_share != new.cache.negative_share),
         ("log.format", old.log.format != new.log.format),
-        ("log.level", old.log.level != new.log.level),
     ];
     changes.into_iter().filter(|(_, changed)| *changed).map(|(key, _)| key).collect()
 }

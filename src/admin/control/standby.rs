@@ -73,16 +73,19 @@ pub async fn stand_by(path: &Path) -> Result<Inheritance, SeatError> {
 async fn join(mut stream: UnixStream, path: &Path) -> io::Result<Option<Inheritance>> {
     let pid = std::process::id();
     timeout(PATIENCE, stream.write_all(&line::written(&Request::Join { pid })?)).await??;
-    let (mut come, mut descriptors) = (Vec::new(), Vec::new());
+    let (mut come, mut coming, mut descriptors) = (Vec::new(), Vec::new(), Vec::new());
     let mut is_whole = false;
     let is_told = loop {
-        match news(&stream, &mut come, &mut descriptors).await {
+        match news(&stream, &mut come, &mut coming).await {
             Ok(Some(News::Wait { pid })) => tracing::info!(pid, "another instance stands by: waiting behind it"),
             Ok(Some(News::Sockets { left })) => {
-                is_whole = left == 0;
-                if is_whole {
-                    tracing::info!(control = %path.display(), descriptors = descriptors.len(), "standing by");
+                if left > 0 {
+                    continue;
                 }
+                descriptors = std::mem::take(&mut coming);
+                let message = if is_whole { "standing by, with other sockets" } else { "standing by" };
+                is_whole = true;
+                tracing::info!(control = %path.display(), descriptors = descriptors.len(), message);
             }
             Ok(Some(News::Serve)) if is_whole => break true,
             Ok(Some(News::Serve)) => return Err(io::ErrorKind::InvalidData.into()),
