@@ -13,18 +13,18 @@ mod health;
 mod http;
 mod ready;
 
+use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::sync::Arc;
-
-use tokio::sync::Semaphore;
 
 use crate::clock::Clock;
 use crate::dns::Name;
 use crate::forward::Shared;
+use crate::listener::Connections;
 use crate::metrics::Registry;
 
 use control::Succession;
-pub use http::serve;
+pub use http::{Stop, bind, serve};
 
 /// What the routes look at.
 pub struct Admin {
@@ -32,12 +32,11 @@ pub struct Admin {
     pub shared: Arc<Shared>,
     pub clock: Clock,
     /// Where questions are answered, for the readiness check.
-    pub listen: Vec<SocketAddr>,
+    pub listen: RefCell<Vec<SocketAddr>>,
     /// The readiness check's name.
     pub ready: Name,
-    /// The permits for TCP connections, and how many there are in all.
-    pub connections: Arc<Semaphore>,
-    pub max_connections: usize,
+    /// Those of clients.
+    pub connections: Arc<Connections>,
     pub succession: Succession,
 }
 
@@ -57,8 +56,7 @@ impl Admin {
         control.failures.set(float(self.shared.failures.len() as u64));
         control.failures_dropped.absolute(self.shared.failures.dropped());
         control.in_flight.set(float(self.shared.in_flight.len() as u64));
-        let open = self.max_connections.saturating_sub(self.connections.available_permits());
-        control.tcp_open.set(float(open as u64));
+        control.tcp_open.set(float(self.connections.open() as u64));
         self.registry.render()
     }
 }

@@ -22,7 +22,9 @@ impl Admin {
     /// A line for each listen address that does not answer; nothing when all do.
     pub(super) async fn unready(&self) -> String {
         let mut lines = String::new();
-        for &address in &self.listen {
+        // A reload may come meanwhile.
+        let listen = self.listen.borrow().clone();
+        for address in listen {
             let problem = match timeout(PATIENCE, self.ask(address)).await {
                 Ok(Ok(true)) => continue,
                 Ok(Ok(false)) => "answered with an error".to_owned(),

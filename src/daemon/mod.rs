@@ -2,11 +2,15 @@
 
 pub mod build;
 mod changes;
+mod departures;
+mod doors;
 mod hosts;
+mod listening;
 mod log;
 mod memory;
 pub mod nameservers;
 mod position;
+mod reload;
 mod signals;
 mod snapshots;
 mod start;
@@ -19,22 +23,26 @@ use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinSet, LocalSet};
 
-use crate::admin::control::{Order, Reply, serve_control};
-use crate::admin::{self, Admin};
-use crate::config::{Config, Files, Loaded, Source, load};
+use crate::admin::Admin;
+use crate::admin::control::{Order, serve_control};
+use crate::config::{Config, Files, Loaded, Source};
 use crate::handler::Tables;
-use crate::listener::{Identity, Worker};
+use crate::listener::Worker;
 use crate::metrics::Registry;
 use crate::node::Keeper;
 use crate::upstream;
 
 use changes::Watch;
+use departures::Departures;
+use doors::Doors;
 use hosts::Hosts;
+use listening::Listening;
+use log::Level;
 use nameservers::Nameservers;
 use position::Position;
 use signals::{Signals, Told};
 use snapshots::Snapshots;
-use start::{Prepared, together};
+use start::Prepared;
 
 pub use start::StartError;
 
@@ -46,7 +54,7 @@ pub use start::StartError;
 /// fail.
 pub fn run(source: Source, loaded: Loaded, join: bool) -> Result<(), StartError> {
     let Loaded { config, warnings } = loaded;
-    log::start(&config.log);
+    let level = log::start(&config.log);
     for warning in warnings.iter() {
         tracing::warn!("{}", warning.headline());
     }
@@ -58,7 +66,8 @@ pub fn run(source: Source, loaded: Loaded, join: bool) -> Result<(), StartError>
         let position =
             if join { Position::join(&control, &mut signals).await? } else { Some(Position::take(&control)?) };
         let Some(position) = position else { return Ok(()) };
-        prepared.serve(position)?.serve(signals).await
+        let prepared = if position.is_heir() { prepared.brought_up_to_date(&level) } else { prepared };
+        prepared.serve(position, level)?.serve(signals).await
     })
 }
 
@@ -75,8 +84,8 @@ struct Daemon {
     keeper: Keeper,
     registry: Arc<Registry>,
     tables: Arc<ArcSwap<Tables>>,
-    /// Who we are to clients over TLS, if we serve any.
-    identity: Option<Arc<Identity>>,
+    listening: Listening,
+    departures: Departures,
     admin: Rc<Admin>,
     workers: Vec<Worker>,
     snapshots: Snapshots,
@@ -84,18 +93,17 @@ struct Daemon {
     position: Position,
     /// The admin listeners, with those of the instance before.
     admin_listeners: Vec<(SocketAddr, Option<TcpListener>)>,
+    level: Level,
 }
 
 impl Daemon {
     async fn serve(mut self, mut signals: Signals) -> Result<(), StartError> {
         self.snapshots.load(self.position.cache());
         let (order, mut orders) = mpsc::channel(1);
-        let mut doors = JoinSet::new();
-        for (address, inherited) in std::mem::take(&mut self.admin_listeners) {
-            doors.spawn_local(admin::serve(address, inherited, Rc::clone(&self.admin)));
-        }
+        let mut doors = Doors::open(Rc::clone(&self.admin), std::mem::take(&mut self.admin_listeners));
+        let mut control = JoinSet::new();
         if let Some(seat) = self.position.seat() {
-            doors.spawn_local(serve_control(seat.listener()?, Rc::clone(&self.admin), order)?);
+            control.spawn_local(serve_control(seat.listener()?, Rc::clone(&self.admin), order)?);
         }
         self.position.accept().await;
         let (tables, shared) = (Arc::clone(&self.tables), Arc::clone(&self.admin.shared));
@@ -115,27 +123,28 @@ impl Daemon {
         watch.follow(self.files.paths());
         // While we stood by nobody watched.
         if matches!(self.position, Position::Heir(_)) && !self.files.changed().is_empty() {
-            drop(self.reload(&mut hosts));
+            drop(self.reload(&mut hosts, &mut doors));
         }
         let by = loop {
             watch.follow(self.files.paths());
             tokio::select! {
                 told = signals.next() => match told {
                     Told::Stop(signal) => break signal,
-                    Told::Reload => drop(self.reload(&mut hosts)),
+                    Told::Reload => drop(self.reload(&mut hosts, &mut doors)),
                 },
                 Some(Order::Reload(tell)) = orders.recv() => {
                     // Whoever asked may not wait for it.
-                    let _ = tell.send(self.reload(&mut hosts));
+                    let _ = tell.send(self.reload(&mut hosts, &mut doors));
                 }
                 () = watch.settled() => {
                     let changed = self.files.changed();
                     let Some(first) = changed.first() else { continue };
                     tracing::info!(file = %first.display(), files = changed.len(), "files have changed");
-                    drop(self.reload(&mut hosts));
+                    drop(self.reload(&mut hosts, &mut doors));
                 }
                 () = hosts.moved() => self.readdress(&hosts),
                 () = self.snapshots.due() => self.snapshots.write(),
+                () = self.departures.over() => self.keeper.let_go(&self.departures.ips()),
                 () = self.keeper.disturbed() => self.keeper.mend(&self.registry.control),
             }
             exchange.keep_only(self.tables.load().servers());
@@ -151,7 +160,8 @@ impl Daemon {
         }
         // Until somebody else reads, we do.
         if self.admin.succession.leave().await {
-            doors.abort_all();
+            doors.close();
+            control.abort_all();
         } else {
             self.keeper.stop_intercepting();
         }
@@ -168,92 +178,5 @@ impl Daemon {
         }
         tracing::info!("stopped");
         Ok(())
-    }
-
-    /// Reads everything again and swaps the tables, or leaves all as it is when there is any fault.
-    /// Only a resolv.conf that is of no use holds nothing else up: its last servers stay.
-    fn reload(&mut self, hosts: &mut Hosts) -> Reply {
-        let mut loaded = match load(&self.source) {
-            Ok(loaded) => loaded,
-            Err(faults) => {
-                for fault in faults.iter() {
-                    tracing::error!("{}", fault.headline());
-                }
-                self.files = faults.files().clone();
-                return self.keep_previous(faults.errors(), &faults.to_string());
-            }
-        };
-        for warning in loaded.warnings.iter() {
-            tracing::warn!("{}", warning.headline());
-        }
-        // A restart takes over new listen addresses; until then those of the start are ours.
-        let listen = self.config.addresses();
-        let mut nameservers = Nameservers::read(&loaded.config, &listen);
-        nameservers.locate(hosts.addresses(), &listen);
-        self.files = together(loaded.warnings.files(), &nameservers);
-        for problem in &nameservers.problems {
-            tracing::error!("{problem}");
-        }
-        if !nameservers.keep_last_good(&self.nameservers) {
-            return self.keep_previous(nameservers.problems.len(), &nameservers.problems.join("\n"));
-        }
-        let previous = self.tables.load();
-        let (generation, ready) = (previous.generation + 1, self.admin.ready.clone());
-        match build::tables(&loaded.config, &nameservers, Some(&previous), generation, &self.registry, ready) {
-            Ok(tables) => self.tables.store(Arc::new(tables)),
-            Err(error) => {
-                tracing::error!("{error}");
-                return self.keep_previous(1, &error.to_string());
-            }
-        }
-        let control = &self.registry.control;
-        // Without the listeners of a start there is nobody to show a certificate to.
-        if let Some((identity, tls)) = self.identity.as_ref().zip(loaded.config.server.tls.as_ref()) {
-            identity.become_another(Arc::clone(&tls.identity));
-            control.certificate_expires(tls.expires);
-        }
-        for key in build::needs_restart(&self.config, &loaded.config) {
-            tracing::warn!(key, "changed, and takes effect at the next start only");
-        }
-        let zones = loaded.config.configured_zones().count();
-        if nameservers.problems.is_empty() {
-            control.reloads_good.increment(1);
-            control.config_current.set(1.0);
-            tracing::info!(generation, zones, "configuration reloaded");
-        } else {
-            control.reloads_bad.increment(1);
-            control.config_current.set(0.0);
-            let files = nameservers.problems.len();
-            tracing::error!(generation, zones, files, "configuration reloaded, but for files whose last servers stay");
-        }
-        hosts.follow(&loaded.config);
-        self.nameservers = nameservers;
-        self.snapshots.follow(loaded.config.cache.persist.clone());
-        loaded.config.forget_owned();
-        self.reloaded = Some(loaded.config);
-        Reply { done: true, text: "configuration reloaded".to_owned() }
-    }
-
-    /// Swaps in tables whose servers are where their hosts are by now.
-    fn readdress(&mut self, hosts: &Hosts) {
-        self.nameservers.locate(hosts.addresses(), &self.config.addresses());
-        let config = self.reloaded.as_ref().unwrap_or(&self.config);
-        let tables = self.tables.load();
-        let (generation, ready) = (tables.generation + 1, self.admin.ready.clone());
-        let zones = Arc::clone(&tables.zones);
-        let moved = build::around(zones, config, &self.nameservers, Some(&tables), generation, &self.registry, ready);
-        self.tables.store(Arc::new(moved));
-        // What failed while they were elsewhere may be asked again.
-        self.admin.shared.failures.clear();
-    }
-
-    fn keep_previous(&self, faults: usize, said: &str) -> Reply {
-        tracing::error!(faults, "configuration not reloaded: the previous one goes on");
-        self.registry.control.reloads_bad.increment(1);
-        self.registry.control.config_current.set(0.0);
-        Reply {
-            done: false,
-            text: format!("configuration not reloaded: the previous one goes on\n{}", said.trim_end()),
-        }
     }
 }

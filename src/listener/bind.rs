@@ -16,7 +16,7 @@ use super::inherited::Inherited;
 /// held up. The kernel's own limit applies where it may not be passed.
 const UDP_BUFFER: usize = 4 << 20;
 /// TCP connections that wait to be accepted.
-const BACKLOG: i32 = 1024;
+pub(super) const BACKLOG: i32 = 1024;
 /// How an error calls a listener over TLS.
 const TLS: &str = "TLS";
 
@@ -92,9 +92,10 @@ pub fn open(
     key: &'static str,
 ) -> Result<(), BindError> {
     let failed = |protocol| move |error| BindError { address, protocol, key, error };
-    let over_udp = fill(inherited.take_udp(address), workers.len(), |shared| udp(address, shared));
+    let is_ours = inherited.is_beside(address);
+    let over_udp = fill(inherited.take_udp(address), workers.len(), is_ours, |shared| udp(address, shared));
     deal(over_udp.map_err(failed("UDP"))?, Listener::Udp, workers);
-    let over_tcp = fill(inherited.take_tcp(address), workers.len(), |shared| tcp(address, shared));
+    let over_tcp = fill(inherited.take_tcp(address), workers.len(), is_ours, |shared| tcp(address, shared));
     deal(over_tcp.map_err(failed("TCP"))?, Listener::Tcp, workers);
     Ok(())
 }
@@ -110,17 +111,23 @@ pub fn open_tls(
     workers: &mut [Vec<Listener>],
 ) -> Result<(), BindError> {
     let failed = |error| BindError { address, protocol: TLS, key: "[server.tls] listen", error };
-    let over_tcp = fill(inherited.take_tcp(address), workers.len(), |shared| tcp(address, shared));
+    let is_ours = inherited.is_beside(address);
+    let over_tcp = fill(inherited.take_tcp(address), workers.len(), is_ours, |shared| tcp(address, shared));
     deal(over_tcp.map_err(failed)?, |socket| Listener::Tls(socket, Arc::clone(config)), workers);
     Ok(())
 }
 
 /// All that were inherited, since a queue goes with its last descriptor, and a socket more for each
-/// worker that would be without.
-fn fill<S>(inherited: Vec<S>, workers: usize, open: impl Fn(bool) -> io::Result<S>) -> io::Result<Vec<S>> {
+/// worker that would be without. `is_ours`: this process listens there already.
+fn fill<S>(
+    inherited: Vec<S>,
+    workers: usize,
+    is_ours: bool,
+    open: impl Fn(bool) -> io::Result<S>,
+) -> io::Result<Vec<S>> {
     let mut sockets = inherited;
     let has_some = !sockets.is_empty();
-    if !has_some {
+    if !has_some && !is_ours {
         // SO_REUSEPORT would let a second instance of the same user share the address unseen.
         drop(open(false)?);
     }

@@ -10,6 +10,8 @@ use socket2::{Socket, Type};
 pub struct Inherited {
     udp: Vec<(SocketAddr, UdpSocket)>,
     tcp: Vec<(SocketAddr, TcpListener)>,
+    /// Where this process listens beside those.
+    beside: Vec<SocketAddr>,
 }
 
 impl Inherited {
@@ -27,6 +29,26 @@ impl Inherited {
             }
         }
         sockets
+    }
+
+    /// The same, while this process listens at some addresses already.
+    #[must_use]
+    pub fn beside(mut self, addresses: Vec<SocketAddr>) -> Self {
+        self.beside = addresses;
+        self
+    }
+
+    /// Where it does.
+    pub fn own(&self) -> impl Iterator<Item = SocketAddr> {
+        self.beside.iter().copied()
+    }
+
+    /// Whether this process listens where what is sent to this address arrives.
+    pub(super) fn is_beside(&self, address: SocketAddr) -> bool {
+        self.beside.iter().any(|own| {
+            let overlaps = own.ip() == address.ip() || own.ip().is_unspecified() || address.ip().is_unspecified();
+            overlaps && own.port() == address.port() && own.is_ipv4() == address.is_ipv4()
+        })
     }
 
     pub fn is_empty(&self) -> bool {

@@ -12,6 +12,7 @@ use tokio::task::spawn_local;
 
 use super::bind::is_welcoming;
 use super::context::Context;
+use super::post::{Need, Service};
 use crate::datagram::{BATCH, Batch, Outbox, ReturnPath};
 use crate::dns::Protocol;
 use crate::dns::response::MAX_UDP_PAYLOAD;
@@ -28,28 +29,35 @@ struct Way {
     late: RefCell<Outbox>,
     /// Where those are written before they are laid into it.
     reply: RefCell<[u8; MAX_UDP_PAYLOAD as usize]>,
+    /// Until the last reply has left by it.
+    _need: Need,
 }
 
-/// Serves one socket until the worker is told to stop. What the kernel has taken in by then is
+/// Serves one socket until that is over. What the kernel has taken in by then is
 /// still answered.
 ///
 /// # Errors
 /// When the runtime cannot watch the socket.
-pub(super) async fn serve(socket: std::net::UdpSocket, context: Rc<Context>) -> io::Result<()> {
+pub(super) async fn serve(
+    socket: std::net::UdpSocket,
+    need: Need,
+    mut service: Service,
+    context: Rc<Context>,
+) -> io::Result<()> {
     let welcome = is_welcoming(socket.local_addr()?.ip());
     let way = Rc::new(Way {
         socket: UdpSocket::from_std(socket)?,
         late: RefCell::new(Outbox::new()),
         reply: RefCell::new([0; MAX_UDP_PAYLOAD as usize]),
+        _need: need,
     });
     let mut batch = Batch::new();
-    let mut stop = context.stop.clone();
     // One wait, not begun and given up anew with every batch.
-    let mut stopped = pin!(stop.wait_for(|&stop| stop));
+    let mut stopped = pin!(service.over());
     loop {
         tokio::select! {
             biased;
-            _ = &mut stopped => break,
+            () = &mut stopped => break,
             ready = way.socket.readable() => {
                 ready?;
                 let received = receive(&way.socket, &mut batch);

@@ -3,6 +3,7 @@
 
 mod device;
 mod fault;
+mod follow;
 mod intercept;
 mod keeper;
 mod netlink;
