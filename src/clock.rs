@@ -2,6 +2,9 @@
 
 mod alarms;
 
+use std::time::Duration;
+
+use nix::time::{ClockId, clock_gettime};
 use tokio::time::Instant;
 
 use crate::dns::Moment;
@@ -28,4 +31,10 @@ impl Clock {
     pub fn instant(&self, moment: Moment) -> Instant {
         self.origin + moment.since(Moment::ORIGIN)
     }
+}
+
+/// What the clock says that all processes of this boot share (CLOCK_MONOTONIC): for what one of them tells
+/// another. Zero where there is none.
+pub fn of_this_boot() -> Duration {
+    clock_gettime(ClockId::CLOCK_MONOTONIC).map(Duration::from).unwrap_or_default()
 }

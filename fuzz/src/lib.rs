@@ -4,6 +4,7 @@
 pub mod config;
 pub mod handler;
 pub mod hosts;
+pub mod parcel;
 pub mod query;
 pub mod stored_answer;
 pub mod tcp_framing;

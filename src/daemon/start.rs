@@ -1,5 +1,6 @@
 //! From a configuration to a daemon that serves.
 
+use std::cell::Cell;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -9,6 +10,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use tokio::sync::{Semaphore, watch};
 
+use super::manager::Left;
 use super::nameservers::Nameservers;
 use super::position::Position;
 use super::{Daemon, build};
@@ -20,7 +22,7 @@ use crate::config::{Config, Files, Source};
 use crate::dns::Name;
 use crate::forward::Shared;
 use crate::handler::Tables;
-use crate::listener::{self, BindError, Identity, Inherited, Limits, Listener, Start, Worker};
+use crate::listener::{self, BindError, Identity, Inherited, Limits, Listener, Start, Unanswered, Worker};
 use crate::metrics::Registry;
 use crate::node::{self, Keeper};
 use crate::zone::Unfit;
@@ -96,10 +98,13 @@ impl Prepared {
     }
 
     /// Begins to serve.
-    pub(super) fn serve(self, mut position: Position) -> Result<Daemon, StartError> {
+    pub(super) fn serve(self, mut position: Position, left: Left) -> Result<Daemon, StartError> {
         let Self { source, config, files, nameservers, clock, registry, tables, shared, ready } = self;
         let mut inherited = position.sockets();
-        let is_heir = !inherited.is_empty();
+        let is_heir = !inherited.is_empty() || left.has_served;
+        if inherited.is_empty() {
+            inherited = Inherited::of(left.sockets);
+        }
         let server = &config.server;
         let mut keeper = match Keeper::start(config.interface.as_ref(), &registry.control) {
             // What was served before is served on, whatever else fails.
@@ -115,7 +120,7 @@ impl Prepared {
         }
         let connections = Arc::new(Semaphore::new(server.tcp_connections));
         let identity = server.tls.as_ref().map(|tls| Identity::new(Arc::clone(&tls.identity)));
-        let sockets = listen(&config, identity.as_ref(), &mut inherited)?;
+        let sockets = listen(&config, identity.as_ref(), &mut inherited, is_heir)?;
         let succession = Succession::new(position.seat())?;
         sockets.iter().flatten().try_for_each(|socket| succession.offer(socket))?;
         let admin_addresses = config.admin.listen.iter().chain(&config.admin.metrics_listen);
@@ -125,6 +130,7 @@ impl Prepared {
         }
         drop(inherited);
         registry.control.certificate_expires(server.tls.as_ref().and_then(|tls| tls.expires));
+        let unanswered = Arc::new(Unanswered::of(left.questions));
         let (stop, stopped) = watch::channel(false);
         let start = |index: usize| Start {
             index,
@@ -136,6 +142,7 @@ impl Prepared {
             connections: Arc::clone(&connections),
             limits: Limits { tcp_idle: server.tcp_idle, tcp_read: server.tcp_read, drain: server.drain },
             stop: stopped.clone(),
+            unanswered: Arc::clone(&unanswered),
         };
         let workers = sockets
             .into_iter()
@@ -154,6 +161,7 @@ impl Prepared {
             connections,
             max_connections: server.tcp_connections,
             succession,
+            is_stopping: Cell::new(false),
         });
         say_hello(&source, &config, &tables.load());
         Ok(Daemon {
@@ -169,6 +177,7 @@ impl Prepared {
             admin,
             workers,
             stop,
+            unanswered,
             position,
             admin_listeners,
         })
@@ -185,8 +194,9 @@ fn listen(
     config: &Config,
     identity: Option<&Arc<Identity>>,
     inherited: &mut Inherited,
+    is_heir: bool,
 ) -> Result<Vec<Vec<Listener>>, StartError> {
-    let (server, is_heir) = (&config.server, !inherited.is_empty());
+    let server = &config.server;
     let mut workers: Vec<Vec<Listener>> = (0..server.workers).map(|_| Vec::new()).collect();
     let said = server.listen.iter().map(|&address| (address, "[server] listen"));
     let intercepted = config.intercept_listen().into_iter().map(|address| (address, "[interface] intercept"));

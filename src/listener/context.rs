@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc, watch};
 
+use super::unanswered::Unanswered;
 use crate::clock::Clock;
 use crate::handler::Handler;
 use crate::metrics::WorkerSeries;
@@ -29,6 +30,7 @@ pub(super) struct Context {
     pub(super) connections: Arc<Semaphore>,
     pub(super) limits: Limits,
     pub(super) stop: watch::Receiver<bool>,
+    pub(super) unanswered: Arc<Unanswered>,
     /// Where replies over TCP are written before they are copied out.
     pub(super) reply_buffer: RefCell<Vec<u8>>,
     /// Held by every task, so that the worker knows when the last one has ended.

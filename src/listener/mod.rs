@@ -8,13 +8,16 @@ mod context;
 pub mod framing;
 pub mod hand_over;
 mod inherited;
+pub mod parcel;
 mod tcp;
 mod tls;
 mod udp;
+mod unanswered;
 mod worker;
 
 pub use bind::{BindError, Listener, open, open_tls};
 pub use context::Limits;
 pub use inherited::Inherited;
 pub use tls::Identity;
+pub use unanswered::Unanswered;
 pub use worker::{Start, Worker};

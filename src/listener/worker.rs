@@ -14,6 +14,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::bind::Listener;
 use super::context::{Context, Limits};
+use super::unanswered::Unanswered;
 use super::{tcp, udp};
 use crate::cache::Front;
 use crate::clock::Clock;
@@ -44,6 +45,8 @@ pub struct Start {
     pub limits: Limits,
     /// Becomes true when the worker is to finish what it has and end.
     pub stop: watch::Receiver<bool>,
+    /// What the process before did not answer, and what this one leaves.
+    pub unanswered: Arc<Unanswered>,
 }
 
 /// A running worker.
@@ -104,6 +107,7 @@ async fn serve(start: Start, sockets: Vec<Listener>) -> io::Result<()> {
         connections: start.connections,
         limits: start.limits,
         stop: start.stop,
+        unanswered: start.unanswered,
         reply_buffer: RefCell::default(),
         busy,
     });
@@ -119,6 +123,10 @@ async fn serve(start: Start, sockets: Vec<Listener>) -> io::Result<()> {
     while let Some(ended) = loops.join_next().await {
         // A loop that panicked takes the worker with it, which is started again whole.
         ended.map_err(io::Error::other)??;
+    }
+    if context.unanswered.is_kept() {
+        // Tasks go with the runtime, and leave their questions.
+        return Ok(());
     }
     let (drain, left) = (context.limits.drain, Rc::downgrade(&context));
     drop(context);

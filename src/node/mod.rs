@@ -10,6 +10,7 @@ mod nftables;
 mod refusal;
 pub mod resolv_conf;
 mod route;
+pub mod systemd;
 
 pub use fault::Fault;
 pub use keeper::Keeper;

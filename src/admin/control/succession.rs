@@ -57,6 +57,11 @@ impl Succession {
         Ok(())
     }
 
+    /// All that would be handed over.
+    pub fn offered(&self) -> Vec<Rc<OwnedFd>> {
+        self.descriptors.borrow().clone()
+    }
+
     /// Lets whoever stands by serve. Returns whether somebody does.
     pub async fn leave(&self) -> bool {
         self.is_leaving.send_replace(true);
