@@ -1,5 +1,6 @@
 //! zerohop below a service manager: what it says, and what is kept from one process to the next.
 
+use std::fs::File;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
@@ -278,6 +279,43 @@ fn without_a_store_what_is_under_way_is_answered_first() {
         assert_eq!(question.check(receive(&client)).data(A), ["192.0.2.1"]);
         assert_eq!(process.exit_code(), Some(0));
     }
+}
+
+#[test]
+fn what_cannot_be_told_or_read_is_said_once() {
+    let Some(python) = find("python3", "python3") else { return };
+    let mut logs = Vec::new();
+    for notify in ["run/notify", "/nonexistent/notify"] {
+        let service = Service::new("[[zone]]\nname = \".\"\nrecords = [\"a A 10.0.0.1\"]\n");
+        let garbage = service.directory.path().join("garbage");
+        std::fs::write(&garbage, "no questions").unwrap();
+        let (garbage, config) = (File::open(&garbage).unwrap(), service.config());
+        let run = [env!("CARGO_BIN_EXE_zerohop"), "run", "--config", config.to_str().unwrap()];
+        let mut command = Command::new(&python);
+        command.env_clear().env("NOTIFY_SOCKET", notify);
+        let log = service.directory.path().join("log");
+        let mut process = launch(&mut command, &[("questions", garbage.as_fd())], &run, &log);
+        says(&process, "\"message\":\"serving\"");
+        assert_eq!(ask(service.address, "a.", A).data(A), ["10.0.0.1"]);
+        process.signal(Signal::SIGTERM);
+        assert_eq!(process.exit_code(), Some(0));
+        logs.push(messages(&process));
+    }
+    insta::assert_snapshot!(logs.join("\n--\n"), @r"
+    NOTIFY_SOCKET is run/notify: neither a path nor a name behind `@`; the service manager is told nothing
+    the questions that an earlier process has left cannot be read; clients ask again
+    kept by the service manager
+    serving
+    stopping: answering what is under way
+    stopped
+    --
+    the service manager was not told FDSTOREREMOVE=1: No such file or directory (os error 2); nor what follows, until it listens
+    the questions that an earlier process has left cannot be read; clients ask again
+    kept by the service manager
+    serving
+    stopping: answering what is under way
+    stopped
+    ");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! What the service manager is told (sd_notify(3)): datagrams of `NAME=value` lines, with descriptors along.
 
+use std::cell::Cell;
 use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -23,6 +24,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct Notify {
     address: SocketAddr,
+    /// Whether it was not told what it was to be told last.
+    is_deaf: Cell<bool>,
 }
 
 impl Notify {
@@ -46,7 +49,7 @@ impl Notify {
             [b'/', ..] => SocketAddr::from_pathname(name)?,
             _ => return Err(io::Error::new(io::ErrorKind::InvalidInput, "neither a path nor a name behind `@`")),
         };
-        Ok(Self { address })
+        Ok(Self { address, is_deaf: Cell::new(false) })
     }
 
     /// Says these lines. That nobody hears them is logged, and no more: we are here for DNS.
@@ -60,9 +63,10 @@ impl Notify {
             Ok(told) => told,
             Err(_) => Err(io::ErrorKind::TimedOut.into()),
         };
-        if let Err(error) = &told {
+        let was_deaf = self.is_deaf.replace(told.is_err());
+        if let Some(error) = told.as_ref().err().filter(|_| !was_deaf) {
             let first = lines.lines().next().unwrap_or_default();
-            tracing::warn!("the service manager was not told {first}: {error}");
+            tracing::warn!("the service manager was not told {first}: {error}; nor what follows, until it listens");
         }
         told.is_ok()
     }
