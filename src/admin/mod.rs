@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `/metrics` | every series, in the Prometheus text format |
 //! | `/health` | 200 while every worker went round its loop within the last second, else 503 |
-//! | `/ready` | 200 while every listen address answers a question of ours, else 503 |
+//! | `/ready` | 200 while every listen address answers a question of ours, and nobody has told us to stop, else 503 |
 //!
 //! It never stands in the way of DNS: a port that is taken is tried again, and said.
 
@@ -13,7 +13,7 @@ mod health;
 mod http;
 mod ready;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -38,6 +38,8 @@ pub struct Admin {
     /// Those of clients.
     pub connections: Arc<Connections>,
     pub succession: Succession,
+    /// No more is to be asked of us soon.
+    pub is_stopping: Cell<bool>,
 }
 
 impl Admin {

@@ -19,8 +19,11 @@ use crate::dns::{Question, RecordType};
 const PATIENCE: Duration = Duration::from_millis(500);
 
 impl Admin {
-    /// A line for each listen address that does not answer; nothing when all do.
-    pub(super) async fn unready(&self) -> String {
+    /// A line for each listen address that does not answer, or that we are stopping; nothing when all is well.
+    pub async fn unready(&self) -> String {
+        if self.is_stopping.get() {
+            return "zerohop is stopping\n".to_owned();
+        }
         let mut lines = String::new();
         // A reload may come meanwhile.
         let listen = self.listen.borrow().clone();

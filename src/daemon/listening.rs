@@ -79,8 +79,8 @@ impl Listening {
     }
 
     /// Opens what this configuration has beyond what is open, with the sockets of an instance before as
-    /// far as they go, and beside those that are about to be closed. An address that cannot be had is no hindrance where it was served before, or
-    /// could not be had before.
+    /// far as they go, and beside those that are about to be closed. An address that cannot be had is no
+    /// hindrance to the heir of an instance, nor where it could not be had before.
     ///
     /// # Errors
     /// [`StartError`] when an address cannot be had; then nothing has changed.
@@ -88,9 +88,9 @@ impl Listening {
         &self,
         config: &Config,
         mut inherited: Inherited,
+        is_heir: bool,
         succession: &Succession,
     ) -> Result<(Change, Inherited), StartError> {
-        let is_heir = !inherited.is_empty();
         let over_tls = match (&self.over_tls, &config.server.tls) {
             (Some(over_tls), _) => Some(over_tls.clone()),
             (None, Some(tls)) => {
@@ -267,6 +267,7 @@ mod tests {
             connections: Arc::new(Connections::new(1)),
             duty: listening.duty(0),
             stop: stop.subscribe(),
+            unanswered: Arc::default(),
         };
         Worker::start(start).unwrap()
     }
@@ -292,7 +293,7 @@ mod tests {
         while failures() < 2 {
             std::thread::yield_now();
         }
-        let (change, _) = listening.prepare(&config, Inherited::default(), &succession).unwrap();
+        let (change, _) = listening.prepare(&config, Inherited::default(), false, &succession).unwrap();
         assert_eq!(listening.carry_out(change, &config).len(), 0);
         let client = UdpSocket::bind("127.0.0.1:0").unwrap();
         client.set_read_timeout(Some(Duration::from_secs(10))).unwrap();

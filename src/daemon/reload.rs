@@ -78,7 +78,7 @@ impl Daemon {
         let parts = Parts { config, nameservers, registry: &self.registry, previous: Some(&previous) };
         let tables = build::tables(parts).map_err(|unfit| unfit.to_string())?;
         let open = Inherited::default().beside(self.departures.addresses().to_vec());
-        let listening = self.listening.prepare(config, open, &self.admin.succession);
+        let listening = self.listening.prepare(config, open, false, &self.admin.succession);
         let (change, _) = listening.map_err(|error: StartError| error.to_string())?;
         let opened = doors.prepare(config).map_err(|error| error.to_string())?;
         let control = &self.registry.control;

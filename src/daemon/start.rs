@@ -1,6 +1,6 @@
 //! From a configuration to a daemon that serves.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -14,6 +14,7 @@ use super::build::{self, Parts};
 use super::departures::Departures;
 use super::listening::{Listening, limits};
 use super::log::Level;
+use super::manager::Left;
 use super::nameservers::Nameservers;
 use super::position::Position;
 use super::snapshots::Snapshots;
@@ -25,7 +26,7 @@ use crate::clock::Clock;
 use crate::config::{Config, Files, Loaded, Source, load};
 use crate::forward::Shared;
 use crate::handler::Tables;
-use crate::listener::{BindError, Connections, Start, Worker};
+use crate::listener::{BindError, Connections, Inherited, Start, Unanswered, Worker};
 use crate::metrics::Registry;
 use crate::node::{self, Keeper};
 use crate::zone::Unfit;
@@ -115,10 +116,13 @@ impl Prepared {
     }
 
     /// Begins to serve.
-    pub(super) fn serve(self, mut position: Position, level: Level) -> Result<Daemon, StartError> {
+    pub(super) fn serve(self, mut position: Position, left: Left, level: Level) -> Result<Daemon, StartError> {
         let Self { source, config, files, nameservers, clock, registry, tables, shared } = self;
-        let inherited = position.sockets();
-        let is_heir = !inherited.is_empty();
+        let mut inherited = position.sockets();
+        let is_heir = !inherited.is_empty() || left.has_served;
+        if inherited.is_empty() {
+            inherited = Inherited::of(left.sockets);
+        }
         let server = &config.server;
         let mut keeper = match Keeper::start(config.interface.as_ref(), &registry.control) {
             // What was served before is served on, whatever else fails.
@@ -135,7 +139,7 @@ impl Prepared {
         let connections = Arc::new(Connections::new(server.tcp_connections));
         let succession = Succession::new(position.seat())?;
         let mut listening = Listening::new(server.workers, limits(&config));
-        let (change, mut inherited) = listening.prepare(&config, inherited, &succession)?;
+        let (change, mut inherited) = listening.prepare(&config, inherited, is_heir, &succession)?;
         listening.carry_out(change, &config);
         let admin_listeners = doors::addresses(&config).map(|at| (at, inherited.take_tcp(at).pop())).collect();
         for address in inherited.left() {
@@ -143,6 +147,7 @@ impl Prepared {
         }
         drop(inherited);
         registry.control.certificate_expires(server.tls.as_ref().and_then(|tls| tls.expires));
+        let unanswered = Arc::new(Unanswered::of(left.questions));
         let (stop, stopped) = watch::channel(false);
         let start = |index: usize| Start {
             index,
@@ -154,6 +159,7 @@ impl Prepared {
             connections: Arc::clone(&connections),
             duty: listening.duty(index),
             stop: stopped.clone(),
+            unanswered: Arc::clone(&unanswered),
         };
         let start_worker = |index: usize| {
             // Before its first round it is no worker that is stuck.
@@ -174,6 +180,7 @@ impl Prepared {
             ready: tables.load().ready.clone(),
             connections,
             succession,
+            is_stopping: Cell::new(false),
         });
         say_hello(&source, &config, &tables.load());
         Ok(Daemon {
@@ -190,6 +197,7 @@ impl Prepared {
             workers,
             snapshots,
             stop,
+            unanswered,
             position,
             admin_listeners,
             level,

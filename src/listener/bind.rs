@@ -160,22 +160,29 @@ pub(super) fn is_welcoming(address: IpAddr) -> bool {
 fn udp(address: SocketAddr, shared: bool) -> io::Result<UdpSocket> {
     let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
     prepare(&socket, address, shared)?;
-    // More than net.core.rmem_max needs CAP_NET_ADMIN; without it, as much as is allowed.
-    if setsockopt(&socket, sockopt::RcvBufForce, &UDP_BUFFER).is_err() {
+    equip(&socket, address.ip())?;
+    socket.bind(&address.into())?;
+    Ok(socket.into())
+}
+
+/// Gives a datagram socket for this address what a listener needs.
+pub(super) fn equip(socket: &Socket, address: IpAddr) -> io::Result<()> {
+    // More than net.core.rmem_max needs CAP_NET_ADMIN; without it, as much as is allowed, unless somebody who
+    // may has given more already.
+    if setsockopt(socket, sockopt::RcvBufForce, &UDP_BUFFER).is_err() && socket.recv_buffer_size()? < UDP_BUFFER {
         socket.set_recv_buffer_size(UDP_BUFFER)?;
     }
-    if setsockopt(&socket, sockopt::SndBufForce, &UDP_BUFFER).is_err() {
+    if setsockopt(socket, sockopt::SndBufForce, &UDP_BUFFER).is_err() && socket.send_buffer_size()? < UDP_BUFFER {
         socket.set_send_buffer_size(UDP_BUFFER)?;
     }
     // On a wildcard address the kernel has to say which address was asked, so that the reply can
     // leave from it.
-    match address.ip() {
-        IpAddr::V4(v4) if v4.is_unspecified() => setsockopt(&socket, sockopt::Ipv4PacketInfo, &true)?,
-        IpAddr::V6(v6) if v6.is_unspecified() => setsockopt(&socket, sockopt::Ipv6RecvPacketInfo, &true)?,
+    match address {
+        IpAddr::V4(v4) if v4.is_unspecified() => setsockopt(socket, sockopt::Ipv4PacketInfo, &true)?,
+        IpAddr::V6(v6) if v6.is_unspecified() => setsockopt(socket, sockopt::Ipv6RecvPacketInfo, &true)?,
         _ => {}
     }
-    socket.bind(&address.into())?;
-    Ok(socket.into())
+    Ok(())
 }
 
 fn tcp(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {

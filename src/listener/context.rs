@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::connections::Connections;
+use super::unanswered::Unanswered;
 use crate::clock::Clock;
 use crate::handler::Handler;
 use crate::metrics::WorkerSeries;
@@ -30,6 +31,7 @@ pub(super) struct Context {
     pub(super) connections: Arc<Connections>,
     /// For connections that come from now on.
     pub(super) limits: Cell<Limits>,
+    pub(super) unanswered: Arc<Unanswered>,
     /// Where replies over TCP are written before they are copied out.
     pub(super) reply_buffer: RefCell<Vec<u8>>,
     /// Held by every task, so that the worker knows when the last one has ended.

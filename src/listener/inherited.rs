@@ -5,6 +5,8 @@ use std::os::fd::OwnedFd;
 
 use socket2::{Socket, Type};
 
+use super::bind::equip;
+
 /// See the module's head. What is asked of them is asked of the kernel: no description can differ.
 #[derive(Debug, Default)]
 pub struct Inherited {
@@ -15,11 +17,16 @@ pub struct Inherited {
 }
 
 impl Inherited {
-    /// Keeps those that are sockets of ours: bound, and over TCP listening.
+    /// Keeps those that are sockets of ours: bound, and over TCP listening. They are made what ours are,
+    /// whoever has opened them.
     pub fn of(descriptors: Vec<OwnedFd>) -> Self {
         let mut sockets = Self::default();
         for socket in descriptors.into_iter().map(Socket::from) {
             let Some(address) = socket.local_addr().ok().and_then(|address| address.as_socket()) else { continue };
+            let is_datagram = socket.r#type().is_ok_and(|kind| kind == Type::DGRAM);
+            if socket.set_nonblocking(true).is_err() || is_datagram && equip(&socket, address.ip()).is_err() {
+                continue;
+            }
             match socket.r#type() {
                 Ok(Type::DGRAM) => sockets.udp.push((address, socket.into())),
                 Ok(Type::STREAM) if socket.is_listener().is_ok_and(|listens| listens) => {

@@ -9,10 +9,12 @@ mod context;
 pub mod framing;
 pub mod hand_over;
 mod inherited;
+pub mod parcel;
 mod post;
 mod tcp;
 mod tls;
 mod udp;
+mod unanswered;
 mod worker;
 
 pub use bind::{BindError, Listener, open, open_tls};
@@ -21,4 +23,5 @@ pub use context::Limits;
 pub use inherited::Inherited;
 pub use post::{Duty, Need, Post};
 pub use tls::Identity;
+pub use unanswered::Unanswered;
 pub use worker::{Start, Worker};

@@ -16,6 +16,7 @@ use super::bind::Listener;
 use super::connections::Connections;
 use super::context::Context;
 use super::post::{Duty, Post, Service};
+use super::unanswered::Unanswered;
 use super::{tcp, udp};
 use crate::cache::Front;
 use crate::clock::Clock;
@@ -47,6 +48,8 @@ pub struct Start {
     pub duty: watch::Receiver<Duty>,
     /// Becomes true when the worker is to finish what it has and end.
     pub stop: watch::Receiver<bool>,
+    /// What the process before did not answer, and what this one leaves.
+    pub unanswered: Arc<Unanswered>,
 }
 
 /// A running worker.
@@ -108,6 +111,7 @@ async fn serve(start: Start) -> io::Result<()> {
         clock: start.clock,
         connections: start.connections,
         limits: Cell::new(duty.borrow().limits),
+        unanswered: start.unanswered,
         reply_buffer: RefCell::default(),
         busy,
     });
@@ -127,6 +131,10 @@ async fn serve(start: Start) -> io::Result<()> {
     posts.served.clear();
     while let Some(ended) = posts.loops.join_next().await {
         whole(ended)?;
+    }
+    if context.unanswered.is_kept() {
+        // Tasks go with the runtime, and leave their questions.
+        return Ok(());
     }
     let (drain, left) = (context.limits.get().drain, Rc::downgrade(&context));
     drop(context);

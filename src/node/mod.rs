@@ -11,6 +11,7 @@ mod nftables;
 mod refusal;
 pub mod resolv_conf;
 mod route;
+pub mod systemd;
 
 pub use fault::Fault;
 pub use keeper::Keeper;

@@ -11,3 +11,4 @@ mod readme;
 mod shipped;
 mod source;
 mod tools;
+mod units;

@@ -289,7 +289,7 @@ fn whoever_joins_while_the_last_questions_are_answered_serves_at_once() {
 }
 
 /// What a log says, line by line.
-fn messages(process: &Process) -> String {
+pub(crate) fn messages(process: &Process) -> String {
     let log = process.output();
     let messages = log.lines().filter_map(|line| line.split_once("\"message\":\"")?.1.split('"').next());
     messages.collect::<Vec<_>>().join("\n")

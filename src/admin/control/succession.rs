@@ -73,6 +73,11 @@ impl Succession {
         self.cache.replace(Some(Rc::new(cache)));
     }
 
+    /// The listeners that would be handed over.
+    pub fn offered(&self) -> Vec<Rc<OwnedFd>> {
+        self.listeners.open.borrow().clone()
+    }
+
     /// Lets whoever stands by serve. Returns whether somebody does.
     pub async fn leave(&self) -> bool {
         self.is_leaving.send_replace(true);
