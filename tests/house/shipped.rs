@@ -8,8 +8,9 @@ use zerohop::config::{self, Loaded, USUAL_FILE};
 use crate::source;
 
 const UNIT: &str = "systemd/zerohop.service";
-const POD: &str = "static-pod/zerohop.yaml";
-const BINARY: &str = "/usr/bin/zerohop";
+/// Where configurations are shipped.
+const CONFIGURED: &[&str] = &["packaging", "packaging/kustomize/base", "packaging/kustomize/intercept"];
+pub(crate) const BINARY: &str = "/usr/bin/zerohop";
 
 /// The configuration in `text`, as if it were the node's file.
 pub(crate) fn parse(name: &str, text: &str) -> Loaded {
@@ -26,7 +27,7 @@ fn below(directories: &[&str], extension: &str) -> Vec<PathBuf> {
 
 #[test]
 fn every_shipped_configuration_loads_without_a_warning() {
-    let files = below(&["packaging", "systemd", "static-pod", "docs"], "toml");
+    let files = below(CONFIGURED, "toml");
     assert!(files.iter().any(|path| path.ends_with("packaging/zerohop.toml")));
     for path in files {
         parse(&path.display().to_string(), &fs::read_to_string(&path).unwrap());
@@ -35,7 +36,7 @@ fn every_shipped_configuration_loads_without_a_warning() {
 
 #[test]
 fn every_configuration_in_a_document_loads_without_a_warning() {
-    for path in below(&[".", "docs", "packaging", "systemd", "static-pod", "benches"], "md") {
+    for path in below(&[".", "docs", "benches"], "md") {
         for block in source::blocks(&fs::read_to_string(&path).unwrap(), "toml") {
             parse(&path.display().to_string(), &block);
         }
@@ -43,29 +44,17 @@ fn every_configuration_in_a_document_loads_without_a_warning() {
 }
 
 #[test]
-fn unit_and_pod_start_the_binary_with_the_usual_file() {
-    let unit = source::read(UNIT);
-    assert!(unit.contains(&format!("\nExecStart={BINARY} run --config {USUAL_FILE}\n")));
-    let pod = source::read(POD);
-    assert!(pod.contains(&format!("command: [\"{BINARY}\"]")));
-    assert!(pod.contains(&format!("args: [\"run\", \"--config\", \"{USUAL_FILE}\"]")));
+fn the_unit_starts_the_binary_with_the_usual_file() {
+    assert!(source::read(UNIT).contains(&format!("\nExecStart={BINARY} run --config {USUAL_FILE}\n")));
 }
 
 #[test]
-fn the_pod_fits_the_configuration_that_is_shipped() {
-    let config = parse("packaging", &source::read("packaging/zerohop.toml")).config;
-    let admin = config.admin.listen.unwrap();
-    let pod = source::read(POD);
-    for path in ["/ready", "/health"] {
-        let probe = format!("httpGet: {{ host: {}, port: {}, path: {path} }}", admin.ip(), admin.port());
-        assert!(pod.contains(&probe), "{probe}");
+fn the_image_is_the_binary_with_the_usual_file() {
+    let recipe = source::read("packaging/Containerfile");
+    assert!(recipe.contains(&format!("\nCOPY zerohop {BINARY}\n")) && recipe.contains(&format!("[\"{BINARY}\"]")));
+    assert!(recipe.contains(&format!("\"--config\", \"{USUAL_FILE}\"]")));
+    for page in ["packaging/Containerfile", "docs/packages.md", "docs/static-pod.md"] {
+        let image = format!("zerohop:{}", env!("CARGO_PKG_VERSION"));
+        assert!(source::read(page).contains(&image), "{page} names another image than {image}");
     }
-    for listen in config.server.listen {
-        for protocol in ["UDP", "TCP"] {
-            assert!(pod.contains(&format!("containerPort: {}, protocol: {protocol}", listen.port())));
-        }
-    }
-    let version = format!("image: zerohop:{}\n", env!("CARGO_PKG_VERSION"));
-    assert!(pod.contains(&version), "{version}");
-    assert!(source::read("static-pod/README.md").contains(&format!("zerohop:{}", env!("CARGO_PKG_VERSION"))));
 }

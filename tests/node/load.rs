@@ -52,6 +52,11 @@ impl Load {
         self.sent.load(Relaxed)
     }
 
+    /// Whether some have not been sent yet.
+    pub(crate) fn is_going_on(&self) -> bool {
+        self.sent() < self.count
+    }
+
     /// Asks for `n<number>.<zone>`, and waits for all replies as long as a stub would.
     pub(crate) fn run(&self, server: SocketAddr, zone: &str) -> Seen {
         let sockets: Vec<UdpSocket> = (0..PORTS).map(|_| UdpSocket::bind("127.0.0.1:0").unwrap()).collect();
