@@ -10,7 +10,7 @@ use arc_swap::ArcSwap;
 use zerohop::cache::{Failures, Front, Store};
 use zerohop::clock::Clock;
 use zerohop::config;
-use zerohop::daemon::build;
+use zerohop::daemon::build::{self, Parts};
 use zerohop::daemon::nameservers::Nameservers;
 use zerohop::dns::query::write_upstream_query;
 use zerohop::dns::{Moment, Name, Protocol, Question, RecordType};
@@ -73,7 +73,9 @@ impl Line {
     pub(crate) fn new(front_bytes: usize) -> Self {
         let config = config::parse(Path::new("bench.toml"), CONFIG).unwrap().config;
         let (clock, registry) = (Clock::start(), Registry::new(1));
-        let tables = build::tables(&config, &Nameservers::default(), None, 1, &registry, build::secret_name()).unwrap();
+        let (nameservers, registry) = (Nameservers::default(), &registry);
+        let parts = Parts { config: &config, nameservers: &nameservers, registry, previous: None };
+        let tables = build::tables(parts).unwrap();
         let (store, _) = Store::start(1 << 24, 20).unwrap();
         let shared = Shared { store, failures: Failures::default(), in_flight: Arc::default(), loops: Arc::default() };
         let forwarder = Rc::new(Forwarder::new(Rc::new(OneAddress(clock)), Arc::new(shared), clock));

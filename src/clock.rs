@@ -4,6 +4,7 @@ mod alarms;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use nix::time::{ClockId, clock_gettime};
 use tokio::time::Instant;
 
 use crate::dns::Moment;
@@ -36,4 +37,10 @@ impl Clock {
 /// Zero on a machine that believes to be earlier.
 pub fn date() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+/// What the clock says that all processes of this boot share (CLOCK_MONOTONIC): for what one of them tells
+/// another. Zero where there is none.
+pub fn of_this_boot() -> Duration {
+    clock_gettime(ClockId::CLOCK_MONOTONIC).map(Duration::from).unwrap_or_default()
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use zerohop::config::{Faults, parse};
-use zerohop::daemon::build;
+use zerohop::daemon::build::{self, Parts};
 use zerohop::daemon::nameservers::Nameservers;
 use zerohop::metrics::Registry;
 
@@ -24,14 +24,8 @@ pub fn check(data: &[u8]) {
             assert_eq!(loaded.warnings.errors(), 0);
             inspect(label, text, &loaded.warnings);
             // Records that do not fit into a message are the one thing left to fail.
-            let _ = build::tables(
-                &loaded.config,
-                &Nameservers::default(),
-                None,
-                1,
-                &Registry::new(1),
-                build::secret_name(),
-            );
+            let (config, nameservers, registry) = (&loaded.config, &Nameservers::default(), &Registry::new(1));
+            let _ = build::tables(Parts { config, nameservers, registry, previous: None });
         }
         Err(faults) => {
             assert!(faults.errors() > 0);

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use zerohop::cache::{Failures, Front, Store};
 use zerohop::clock::Clock;
 use zerohop::config::{self, Config};
-use zerohop::daemon::build;
+use zerohop::daemon::build::{self, Parts};
 use zerohop::daemon::nameservers::Nameservers;
 use zerohop::dns::query::Rejected;
 use zerohop::dns::{Protocol, Query, Question, Rcode};
@@ -159,8 +159,9 @@ impl Stage {
 }
 
 fn tables(config: &Config, generation: u64, registry: &Registry) -> Tables {
-    let mut tables = build::tables(config, &Nameservers::default(), None, generation, registry, build::secret_name())
-        .expect("tables");
+    let nameservers = &Nameservers::default();
+    let mut tables = build::tables(Parts { config, nameservers, registry, previous: None }).expect("tables");
+    tables.generation = generation;
     for (zone, plan) in tables.forwarding.iter_mut().enumerate() {
         if let Some(plan) = plan.as_mut().and_then(Arc::get_mut) {
             plan.identity = generation << 8 | zone as u64;

@@ -4,6 +4,7 @@
 pub mod config;
 pub mod handler;
 pub mod hosts;
+pub mod parcel;
 pub mod query;
 pub mod snapshot;
 pub mod stored_answer;

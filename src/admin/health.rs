@@ -10,7 +10,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 impl Admin {
     /// The workers that have not gone round their loop lately, by index.
-    pub(super) fn stuck_workers(&self) -> Vec<usize> {
+    pub fn stuck_workers(&self) -> Vec<usize> {
         let now = self.clock.now();
         let stuck = |worker: &WorkerSeries| now.since(worker.last_beat()) > PATIENCE;
         let workers = self.registry.workers().iter().enumerate();

@@ -1,6 +1,7 @@
 //! The HTTP server and its routes.
 
 use std::convert::Infallible;
+use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
@@ -12,6 +13,7 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
+use tokio::sync::oneshot;
 use tokio::time::sleep;
 
 use super::Admin;
@@ -24,18 +26,29 @@ const TEXT: &str = "text/plain; charset=utf-8";
 /// The text format that the exporter writes.
 const METRICS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// Serves one address for ever, on the runtime of the calling thread. A failure to listen is
+/// Ends the service of an address when the other end is dropped.
+pub type Stop = oneshot::Receiver<Infallible>;
+
+/// Serves one address until it is stopped, on the runtime of the calling thread. A failure to listen is
 /// logged and tried again: DNS does not depend on it.
-pub async fn serve(address: SocketAddr, inherited: Option<std::net::TcpListener>, admin: Rc<Admin>) {
-    let inherited = inherited.and_then(|listener| TcpListener::from_std(listener).ok());
-    let listener = match inherited {
+pub async fn serve(address: SocketAddr, open: Option<std::net::TcpListener>, admin: Rc<Admin>, mut stop: Stop) {
+    let listener = match open.and_then(|listener| TcpListener::from_std(listener).ok()) {
         Some(listener) => listener,
-        None => listen(address).await,
+        None => tokio::select! {
+            listener = listen(address) => listener,
+            _ = &mut stop => return,
+        },
     };
     // Without a descriptor to spare, the next instance opens its own.
-    let _ = admin.succession.offer(&listener);
+    let _offer = admin.succession.offer(&listener);
     loop {
-        let Ok((stream, _)) = listener.accept().await else {
+        let accepted = tokio::select! {
+            // Whoever has connected by the end is served.
+            biased;
+            accepted = listener.accept() => accepted,
+            _ = &mut stop => return,
+        };
+        let Ok((stream, _)) = accepted else {
             // Descriptors have run out; they come back.
             sleep(Duration::from_millis(100)).await;
             continue;
@@ -51,6 +64,16 @@ pub async fn serve(address: SocketAddr, inherited: Option<std::net::TcpListener>
             let _ = connection.await;
         });
     }
+}
+
+/// Listens, for [`serve`], where it has to be known at once whether that can be.
+///
+/// # Errors
+/// As bind(2).
+pub fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+    let listener = std::net::TcpListener::bind(address)?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
 }
 
 async fn listen(address: SocketAddr) -> TcpListener {

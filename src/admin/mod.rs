@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `/metrics` | every series, in the Prometheus text format |
 //! | `/health` | 200 while every worker went round its loop within the last second, else 503 |
-//! | `/ready` | 200 while every listen address answers a question of ours, else 503 |
+//! | `/ready` | 200 while every listen address answers a question of ours, and nobody has told us to stop, else 503 |
 //!
 //! It never stands in the way of DNS: a port that is taken is tried again, and said.
 
@@ -13,18 +13,18 @@ mod health;
 mod http;
 mod ready;
 
+use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::sync::Arc;
-
-use tokio::sync::Semaphore;
 
 use crate::clock::Clock;
 use crate::dns::Name;
 use crate::forward::Shared;
+use crate::listener::Connections;
 use crate::metrics::Registry;
 
 use control::Succession;
-pub use http::serve;
+pub use http::{Stop, bind, serve};
 
 /// What the routes look at.
 pub struct Admin {
@@ -32,13 +32,14 @@ pub struct Admin {
     pub shared: Arc<Shared>,
     pub clock: Clock,
     /// Where questions are answered, for the readiness check.
-    pub listen: Vec<SocketAddr>,
+    pub listen: RefCell<Vec<SocketAddr>>,
     /// The readiness check's name.
     pub ready: Name,
-    /// The permits for TCP connections, and how many there are in all.
-    pub connections: Arc<Semaphore>,
-    pub max_connections: usize,
+    /// Those of clients.
+    pub connections: Arc<Connections>,
     pub succession: Succession,
+    /// No more is to be asked of us soon.
+    pub is_stopping: Cell<bool>,
 }
 
 impl Admin {
@@ -57,8 +58,7 @@ impl Admin {
         control.failures.set(float(self.shared.failures.len() as u64));
         control.failures_dropped.absolute(self.shared.failures.dropped());
         control.in_flight.set(float(self.shared.in_flight.len() as u64));
-        let open = self.max_connections.saturating_sub(self.connections.available_permits());
-        control.tcp_open.set(float(open as u64));
+        control.tcp_open.set(float(self.connections.open() as u64));
         self.registry.render()
     }
 }

@@ -19,10 +19,15 @@ use crate::dns::{Question, RecordType};
 const PATIENCE: Duration = Duration::from_millis(500);
 
 impl Admin {
-    /// A line for each listen address that does not answer; nothing when all do.
-    pub(super) async fn unready(&self) -> String {
+    /// A line for each listen address that does not answer, or that we are stopping; nothing when all is well.
+    pub async fn unready(&self) -> String {
+        if self.is_stopping.get() {
+            return "zerohop is stopping\n".to_owned();
+        }
         let mut lines = String::new();
-        for &address in &self.listen {
+        // A reload may come meanwhile.
+        let listen = self.listen.borrow().clone();
+        for address in listen {
             let problem = match timeout(PATIENCE, self.ask(address)).await {
                 Ok(Ok(true)) => continue,
                 Ok(Ok(false)) => "answered with an error".to_owned(),

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::check::CONFIG_FAULT;
 use crate::config::{self, Config, NextOn, Source, UpstreamServer};
-use crate::daemon::build::{secret_name, tables};
+use crate::daemon::build::{Parts, tables};
 use crate::daemon::nameservers::Nameservers;
 use crate::dns::answer_text::describe;
 use crate::dns::name::{label_count, suffixes, write_text};
@@ -124,7 +124,8 @@ fn tell(source: &Source, said: &Explain, out: &mut dyn Write, err: &mut dyn Writ
     for problem in &nameservers.problems {
         writeln!(err, "warning: {problem}")?;
     }
-    match tables(&config, &nameservers, None, 1, &Registry::new(1), secret_name()) {
+    let parts = Parts { config: &config, nameservers: &nameservers, registry: &Registry::new(1), previous: None };
+    match tables(parts) {
         Ok(tables) => {
             let explanation = Explanation::of(&question, &tables, &config);
             if said.json {

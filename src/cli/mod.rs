@@ -1,8 +1,11 @@
 //! The command line: one file a verb.
 
 pub mod check;
+mod completions;
 mod control;
 mod explain;
+#[cfg(test)]
+mod pages;
 mod resolv_conf;
 mod run;
 
@@ -41,6 +44,8 @@ enum Verb {
     Health,
     /// Have the running daemon read its configuration again
     Reload,
+    /// Write what a shell needs to complete command lines of zerohop
+    Completions(completions::Completions),
 }
 
 impl Arguments {
@@ -52,6 +57,7 @@ impl Arguments {
             Verb::ResolvConf(said) => resolv_conf::resolv_conf(self.config, said, &mut stdout(), &mut stderr()).into(),
             Verb::Health => control::control(self.config, &Request::Health, &mut stdout(), &mut stderr()).into(),
             Verb::Reload => control::control(self.config, &Request::Reload, &mut stdout(), &mut stderr()).into(),
+            Verb::Completions(said) => completions::completions(&said, &mut stdout()).into(),
             Verb::Check => {
                 // As serving will.
                 privileges::read_by_permissions();

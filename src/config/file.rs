@@ -31,6 +31,7 @@ pub(super) struct Server {
     pub(super) tcp_idle: Duration,
     pub(super) tcp_read: Duration,
     pub(super) drain: Duration,
+    pub(super) lameduck: Duration,
     pub(super) private_reverse: String,
     pub(super) tls: Option<ServerTls>,
 }
@@ -193,6 +194,7 @@ fn server(table: &Table<'_>, report: &mut Report<'_>) -> Server {
         tcp_idle: duration(&keys::TCP_IDLE),
         tcp_read: duration(&keys::TCP_READ),
         drain: duration(&keys::DRAIN),
+        lameduck: duration(&keys::LAMEDUCK),
         private_reverse: word(table, &keys::PRIVATE_REVERSE, report).value,
         span: table.span.clone(),
         listen: table.texts(&keys::LISTEN, report),

@@ -183,6 +183,8 @@ PRIVATE_REVERSE: Server "private-reverse", Word { words: &["forward", "local"] }
     "Whether the reverse names of private addresses (RFC 6303, RFC 7793) that no zone but `.` covers are asked upstream or answered here.";
 DRAIN: Server "drain", seconds(0, 60), Toml(r#""5s""#),
     "How long answers may be late at a shutdown.";
+LAMEDUCK: Server "lameduck", seconds(0, 60), Toml(r#""0s""#),
+    "How long zerohop answers on after it was told to stop, while /ready already says 503: for whoever sends clients here only while it is ready. A second signal ends it. Not where another process takes over at once: with a standby (docs/restarts.md) or systemd's store of descriptors (docs/systemd.md). Nodes with one address for good need none.";
 
 TLS_LISTEN: ServerTls "listen", Texts("IP addresses, with a port unless it is 853"), Required,
     "Where questions come in over TLS.";
@@ -298,7 +300,7 @@ MATCH_TTL: Match "ttl", Ttl { max: MAX_TTL }, Described("the zone's `ttl`"),
 
 /// Keys that are planned and not in this version: better said than called unknown.
 pub(super) const LATER: &[(Section, &[&str])] = &[
-    (Section::Server, &["lameduck"]),
+    (Section::Server, &[]),
     (Section::ServerTls, &[]),
     (Section::Interface, &[]),
     (Section::Admin, &["families"]),

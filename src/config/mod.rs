@@ -101,6 +101,8 @@ pub struct Server {
     pub tcp_read: Duration,
     /// How long answers may be late at a shutdown.
     pub drain: Duration,
+    /// How long to answer on once told to stop.
+    pub lameduck: Duration,
     pub tls: Option<ServerTls>,
 }
 

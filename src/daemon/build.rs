@@ -26,33 +26,29 @@ const SPECIAL: &str = "special";
 /// its connections, as long as its certificates are the same.
 type Known = HashMap<String, Arc<Server>>;
 
-/// Builds everything that a reload replaces. `nameservers` are those of this configuration's files;
-/// servers that `previous` tables had keep what is known of them.
+/// What tables are built from.
+#[derive(Clone, Copy)]
+pub struct Parts<'a> {
+    pub config: &'a Config,
+    /// Those of this configuration's files.
+    pub nameservers: &'a Nameservers,
+    pub registry: &'a Registry,
+    /// The tables before, if there were any: servers that they had keep what is known of them.
+    pub previous: Option<&'a Tables>,
+}
+
+/// Builds everything that a reload replaces, as the generation that follows.
 ///
 /// # Errors
 /// [`Unfit`] when records do not fit into a message.
-pub fn tables(
-    config: &Config,
-    nameservers: &Nameservers,
-    previous: Option<&Tables>,
-    generation: u64,
-    registry: &Registry,
-    ready: Name,
-) -> Result<Tables, Unfit> {
-    let zones = Arc::new(ZoneTable::build(&config.zones)?);
-    Ok(around(zones, config, nameservers, previous, generation, registry, ready))
+pub fn tables(parts: Parts<'_>) -> Result<Tables, Unfit> {
+    let zones = Arc::new(ZoneTable::build(&parts.config.zones)?);
+    Ok(around(zones, parts))
 }
 
 /// As [`tables`], with the zones of this configuration, which are built already.
-pub(super) fn around(
-    zones: Arc<ZoneTable>,
-    config: &Config,
-    nameservers: &Nameservers,
-    previous: Option<&Tables>,
-    generation: u64,
-    registry: &Registry,
-    ready: Name,
-) -> Tables {
+pub(super) fn around(zones: Arc<ZoneTable>, parts: Parts<'_>) -> Tables {
+    let Parts { config, nameservers, registry, previous } = parts;
     let known = previous.into_iter().flat_map(Tables::servers);
     let mut known: Known = known.map(|server| (server.to_string(), Arc::clone(server))).collect();
     let groups: Vec<Arc<Group>> =
@@ -75,12 +71,12 @@ pub(super) fn around(
         }))
     };
     Tables {
-        generation,
+        generation: previous.map_or(1, |previous| previous.generation + 1),
         zones,
         forwarding: config.zones.iter().zip(&series).map(plan).collect(),
         series,
         allow: config.server.allow.clone(),
-        ready,
+        ready: previous.map_or_else(secret_name, |previous| previous.ready.clone()),
     }
 }
 
@@ -92,31 +88,25 @@ fn label(zone: &config::Zone) -> String {
 
 /// The keys whose change a reload cannot carry out.
 pub(super) fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
-    let (a, b) = (&old.server, &new.server);
-    let over_tls = |server: &config::Server| server.tls.as_ref().map(|tls| tls.listen.clone());
+    let device = |config: &Config| config.interface.as_ref().map(|interface| interface.name.clone());
     let changes = [
-        ("server.listen", a.listen != b.listen),
-        ("server.tls.listen", over_tls(a) != over_tls(b)),
-        ("server.workers", a.workers != b.workers),
-        ("server.tcp-connections", a.tcp_connections != b.tcp_connections),
-        ("server.tcp-idle", a.tcp_idle != b.tcp_idle),
-        ("server.tcp-read", a.tcp_read != b.tcp_read),
-        ("server.drain", a.drain != b.drain),
-        ("interface", old.interface != new.interface),
-        ("admin.listen", old.admin.listen != new.admin.listen),
-        ("admin.metrics-listen", old.admin.metrics_listen != new.admin.metrics_listen),
+        // Each has a front, counters and sockets of its own from the start.
+        ("server.workers", old.server.workers != new.server.workers),
+        // The addresses would have to be on both devices at once.
+        ("interface.name", device(old).zip(device(new)).is_some_and(|(old, new)| old != new)),
+        // A standby and the lock go with it.
         ("admin.control", old.admin.control != new.admin.control),
+        // moka has its size from the start.
         ("cache.max-bytes", old.cache.max_bytes != new.cache.max_bytes),
         ("cache.negative-share", old.cache.negative_share != new.cache.negative_share),
         ("log.format", old.log.format != new.log.format),
-        ("log.level", old.log.level != new.log.level),
     ];
     changes.into_iter().filter(|(_, changed)| *changed).map(|(key, _)| key).collect()
 }
 
 /// A name that only this process knows, under a top-level domain that cannot exist (RFC 6761,
 /// section 6.4).
-pub fn secret_name() -> Name {
+fn secret_name() -> Name {
     let label: [u8; 16] = rand::rng().random();
     let label: String = label.iter().map(|octet| char::from(b'a' + octet % 26)).collect();
     Name::from_text(&format!("{label}.ready.zerohop.invalid."), &Name::root()).unwrap_or_else(|_| Name::root())

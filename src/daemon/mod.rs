@@ -2,40 +2,55 @@
 
 pub mod build;
 mod changes;
+mod departures;
+mod doors;
 mod hosts;
+mod listening;
 mod log;
+mod manager;
 mod memory;
 pub mod nameservers;
 mod position;
+mod reload;
 mod signals;
 mod snapshots;
 mod start;
+mod status;
 
+use std::fs::File;
 use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinSet, LocalSet};
+use tokio::time::timeout;
 
+use crate::admin::Admin;
 use crate::admin::control::{Order, Reply, serve_control};
-use crate::admin::{self, Admin};
-use crate::config::{Config, Files, Loaded, Source, load};
+use crate::config::{Config, Files, Loaded, Source};
 use crate::handler::Tables;
-use crate::listener::{Identity, Worker};
+use crate::listener::{Unanswered, Worker};
 use crate::metrics::Registry;
 use crate::node::Keeper;
 use crate::node::privileges::{self, Confined};
+use crate::node::systemd::Passed;
 use crate::upstream;
 
 use changes::Watch;
+use departures::Departures;
+use doors::Doors;
 use hosts::Hosts;
+use listening::Listening;
+use log::Level;
+use manager::Manager;
 use nameservers::Nameservers;
 use position::Position;
 use signals::{Signals, Told};
 use snapshots::Snapshots;
-use start::{Prepared, together};
+use start::Prepared;
 
 pub use start::StartError;
 
@@ -46,8 +61,10 @@ pub use start::StartError;
 /// [`StartError`] when a listen address or a resource cannot be had. Once it serves, it does not
 /// fail.
 pub fn run(source: Source, loaded: Loaded, join: bool) -> Result<(), StartError> {
+    // Before anything else is opened.
+    let passed = Passed::find();
     let Loaded { config, warnings } = loaded;
-    log::start(&config.log);
+    let level = log::start(&config.log);
     for warning in warnings.iter() {
         tracing::warn!("{}", warning.headline());
     }
@@ -57,10 +74,21 @@ pub fn run(source: Source, loaded: Loaded, join: bool) -> Result<(), StartError>
         let control = config.admin.control.clone();
         let prepared = Prepared::new(source, config, warnings.files())?;
         privileges::override_permissions();
-        let position =
-            if join { Position::join(&control, &mut signals).await? } else { Some(Position::take(&control)?) };
+        let manager = Rc::new(Manager::find(&passed, join));
+        let position = if join {
+            let waiting = manager.stand_by();
+            let joined = Position::join(&control, &mut signals).await?;
+            waiting.abort();
+            joined
+        } else {
+            Some(Position::take(&control)?)
+        };
+        privileges::read_by_permissions();
         let Some(position) = position else { return Ok(()) };
-        prepared.serve(position)?.serve(signals).await
+        let prepared = if position.is_heir() { prepared.brought_up_to_date(&level) } else { prepared };
+        let mut left = manager.receive(passed).await;
+        let cache = left.cache.take();
+        prepared.serve(position, left, level)?.serve(signals, manager, cache).await
     })
 }
 
@@ -77,30 +105,36 @@ struct Daemon {
     keeper: Keeper,
     registry: Arc<Registry>,
     tables: Arc<ArcSwap<Tables>>,
-    /// Who we are to clients over TLS, if we serve any.
-    identity: Option<Arc<Identity>>,
+    listening: Listening,
+    departures: Departures,
     admin: Rc<Admin>,
     workers: Vec<Worker>,
     snapshots: Snapshots,
     stop: watch::Sender<bool>,
+    unanswered: Arc<Unanswered>,
     position: Position,
     confined: Confined,
     /// The admin listeners, with those of the instance before.
     admin_listeners: Vec<(SocketAddr, Option<TcpListener>)>,
+    level: Level,
 }
 
 impl Daemon {
-    async fn serve(mut self, mut signals: Signals) -> Result<(), StartError> {
-        self.snapshots.load(self.position.cache());
+    async fn serve(
+        mut self,
+        mut signals: Signals,
+        manager: Rc<Manager>,
+        cache: Option<File>,
+    ) -> Result<(), StartError> {
+        self.snapshots.load(self.position.cache().or(cache));
         let (order, mut orders) = mpsc::channel(1);
-        let mut doors = JoinSet::new();
-        for (address, inherited) in std::mem::take(&mut self.admin_listeners) {
-            doors.spawn_local(admin::serve(address, inherited, Rc::clone(&self.admin)));
-        }
+        let mut doors = Doors::open(Rc::clone(&self.admin), std::mem::take(&mut self.admin_listeners));
+        let mut control = JoinSet::new();
         if let Some(seat) = self.position.seat() {
-            doors.spawn_local(serve_control(seat.listener()?, Rc::clone(&self.admin), order)?);
+            control.spawn_local(serve_control(seat.listener()?, Rc::clone(&self.admin), order)?);
         }
         self.position.accept().await;
+        manager.serves(self.zones(), &self.admin, &self.tables);
         let (tables, shared) = (Arc::clone(&self.tables), Arc::clone(&self.admin.shared));
         let servers = move || tables.load().servers().cloned().collect();
         // What failed while they were away may be asked again.
@@ -118,34 +152,40 @@ impl Daemon {
         watch.follow(self.files.paths());
         // While we stood by nobody watched.
         if matches!(self.position, Position::Heir(_)) && !self.files.changed().is_empty() {
-            drop(self.reload(&mut hosts));
+            drop(self.take_up(&mut hosts, &mut doors, &manager).await);
         }
         let by = loop {
             watch.follow(self.files.paths());
             tokio::select! {
                 told = signals.next() => match told {
                     Told::Stop(signal) => break signal,
-                    Told::Reload => drop(self.reload(&mut hosts)),
+                    Told::Reload => drop(self.take_up(&mut hosts, &mut doors, &manager).await),
                 },
                 Some(Order::Reload(tell)) = orders.recv() => {
                     // Whoever asked may not wait for it.
-                    let _ = tell.send(self.reload(&mut hosts));
+                    let _ = tell.send(self.take_up(&mut hosts, &mut doors, &manager).await);
                 }
                 () = watch.settled() => {
                     let changed = self.files.changed();
                     let Some(first) = changed.first() else { continue };
                     tracing::info!(file = %first.display(), files = changed.len(), "files have changed");
-                    drop(self.reload(&mut hosts));
+                    drop(self.take_up(&mut hosts, &mut doors, &manager).await);
                 }
                 () = hosts.moved() => self.readdress(&hosts),
                 () = self.snapshots.due() => self.snapshots.write(),
+                () = self.departures.over() => self.keeper.let_go(&self.departures.ips()),
                 () = self.keeper.disturbed() => self.keeper.mend(&self.registry.control),
             }
             exchange.keep_only(self.tables.load().servers());
             self.registry.forget();
             memory::give_back();
         };
-        tracing::info!(signal = by, "stopping: answering what is under way");
+        let keeps = manager.keeps();
+        let what = if keeps { "the next process goes on with it" } else { "answering what is under way" };
+        tracing::info!(signal = by, "stopping: {what}");
+        self.admin.is_stopping.set(true);
+        let lameduck = self.live_config().server.lameduck;
+        manager.stops(lameduck + self.config.server.drain).await;
         drop(orders);
         if self.admin.succession.has_heir()
             && let Some(cache) = self.snapshots.for_heir().await
@@ -153,10 +193,29 @@ impl Daemon {
             self.admin.succession.bequeath(cache.into());
         }
         // Until somebody else reads, we do.
-        if self.admin.succession.leave().await {
-            doors.abort_all();
+        let is_succeeded = self.admin.succession.leave().await;
+        if is_succeeded {
+            doors.close();
+            control.abort_all();
         } else {
+            if !keeps {
+                self.wait_to_be_left(lameduck, &mut signals).await;
+            }
             self.keeper.stop_intercepting();
+        }
+        // What takes long is done here, while we still serve: the kernel needs 15 ms to close a watch, and
+        // the cache is put by for the next process.
+        drop(watch);
+        if keeps && !is_succeeded {
+            if let Some(cache) = self.snapshots.for_heir().await {
+                manager.leave_cache(&cache).await;
+            }
+            self.snapshots.write_last().await;
+        }
+        let clock = self.admin.clock;
+        let served_until = clock.now();
+        if keeps && !is_succeeded {
+            self.unanswered.keep();
         }
         let _ = self.stop.send(true);
         let workers = self.workers;
@@ -164,105 +223,46 @@ impl Daemon {
         let _ = tokio::task::spawn_blocking(|| workers.into_iter().for_each(Worker::join)).await;
         // Somebody may have joined since.
         if self.admin.succession.leave().await {
+            manager.forget().await;
             self.position.pass_on();
         } else {
+            if keeps {
+                let questions = manager.leave(self.unanswered.take_all()).await;
+                let after = clock.now().since(served_until);
+                tracing::info!(questions, ?after, "questions and sockets are left to the next process");
+            }
             self.keeper.leave();
-            self.snapshots.write_last().await;
+            if !keeps {
+                self.snapshots.write_last().await;
+            }
         }
+        // The kernel takes memory back at once; entry by entry that takes longer than all else at a stop.
+        std::mem::forget((Arc::clone(&self.admin.shared), self.tables));
         tracing::info!("stopped");
         Ok(())
     }
 
-    /// Reads everything again and swaps the tables, or leaves all as it is when there is any fault.
-    /// Only a resolv.conf that is of no use holds nothing else up: its last servers stay.
-    fn reload(&mut self, hosts: &mut Hosts) -> Reply {
-        let mut loaded = match load(&self.source) {
-            Ok(loaded) => loaded,
-            Err(faults) => {
-                for fault in faults.iter() {
-                    tracing::error!("{}", fault.headline());
-                }
-                self.files = faults.files().clone();
-                return self.keep_previous(faults.errors(), &faults.to_string());
-            }
-        };
-        for warning in loaded.warnings.iter() {
-            tracing::warn!("{}", warning.headline());
-        }
-        // A restart takes over new listen addresses; until then those of the start are ours.
-        let listen = self.config.addresses();
-        let mut nameservers = Nameservers::read(&loaded.config, &listen);
-        nameservers.locate(hosts.addresses(), &listen);
-        self.files = together(loaded.warnings.files(), &nameservers);
-        for problem in &nameservers.problems {
-            tracing::error!("{problem}");
-        }
-        if !nameservers.keep_last_good(&self.nameservers) {
-            return self.keep_previous(nameservers.problems.len(), &nameservers.problems.join("\n"));
-        }
-        let previous = self.tables.load();
-        let (generation, ready) = (previous.generation + 1, self.admin.ready.clone());
-        match build::tables(&loaded.config, &nameservers, Some(&previous), generation, &self.registry, ready) {
-            Ok(tables) => self.tables.store(Arc::new(tables)),
-            Err(error) => {
-                tracing::error!("{error}");
-                return self.keep_previous(1, &error.to_string());
-            }
-        }
-        let control = &self.registry.control;
-        // Without the listeners of a start there is nobody to show a certificate to.
-        if let Some((identity, tls)) = self.identity.as_ref().zip(loaded.config.server.tls.as_ref()) {
-            identity.become_another(Arc::clone(&tls.identity));
-            control.certificate_expires(tls.expires);
-        }
-        let persist = loaded.config.cache.persist.clone();
-        let is_as_at_the_start = persist == self.config.cache.persist;
-        let may_follow = is_as_at_the_start || persist.as_deref().is_none_or(|file| self.confined.may_write(file));
-        let elsewhere = (!may_follow).then_some("cache.persist");
-        for key in build::needs_restart(&self.config, &loaded.config).into_iter().chain(elsewhere) {
-            tracing::warn!(key, "changed, and takes effect at the next start only");
-        }
-        let zones = loaded.config.configured_zones().count();
-        if nameservers.problems.is_empty() {
-            control.reloads_good.increment(1);
-            control.config_current.set(1.0);
-            tracing::info!(generation, zones, "configuration reloaded");
-        } else {
-            control.reloads_bad.increment(1);
-            control.config_current.set(0.0);
-            let files = nameservers.problems.len();
-            tracing::error!(generation, zones, files, "configuration reloaded, but for files whose last servers stay");
-        }
-        hosts.follow(&loaded.config);
-        self.nameservers = nameservers;
-        if may_follow {
-            self.snapshots.follow(persist);
-        }
-        loaded.config.forget_owned();
-        self.reloaded = Some(loaded.config);
-        Reply { done: true, text: "configuration reloaded".to_owned() }
+    /// Serves on for a while, unless somebody tells us to stop for the second time.
+    async fn wait_to_be_left(&self, lameduck: Duration, signals: &mut Signals) {
+        let told_again = async { while !matches!(signals.next().await, Told::Stop(_)) {} };
+        // Over without an answer is what is usual.
+        let _ = timeout(lameduck, told_again).await;
     }
 
-    /// Swaps in tables whose servers are where their hosts are by now.
-    fn readdress(&mut self, hosts: &Hosts) {
-        self.nameservers.locate(hosts.addresses(), &self.config.addresses());
-        let config = self.reloaded.as_ref().unwrap_or(&self.config);
-        let tables = self.tables.load();
-        let (generation, ready) = (tables.generation + 1, self.admin.ready.clone());
-        let zones = Arc::clone(&tables.zones);
-        let moved = build::around(zones, config, &self.nameservers, Some(&tables), generation, &self.registry, ready);
-        self.tables.store(Arc::new(moved));
-        // What failed while they were elsewhere may be asked again.
-        self.admin.shared.failures.clear();
+    /// The configuration that the tables are made of.
+    fn live_config(&self) -> &Config {
+        self.reloaded.as_ref().unwrap_or(&self.config)
     }
 
-    fn keep_previous(&self, faults: usize, said: &str) -> Reply {
-        tracing::error!(faults, "configuration not reloaded: the previous one goes on");
-        self.registry.control.reloads_bad.increment(1);
-        self.registry.control.config_current.set(0.0);
-        Reply {
-            done: false,
-            text: format!("configuration not reloaded: the previous one goes on\n{}", said.trim_end()),
-        }
+    fn zones(&self) -> usize {
+        self.live_config().configured_zones().count()
+    }
+
+    /// Reads everything again, and says so to the service manager.
+    async fn take_up(&mut self, hosts: &mut Hosts, doors: &mut Doors, manager: &Manager) -> Reply {
+        manager.reloads().await;
+        let reply = self.reload(hosts, doors);
+        manager.has_reloaded(reply.done, self.zones(), &self.tables).await;
+        reply
     }
 }

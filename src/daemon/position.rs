@@ -42,6 +42,10 @@ impl Position {
         Ok(None)
     }
 
+    pub(super) fn is_heir(&self) -> bool {
+        matches!(self, Self::Heir(_))
+    }
+
     pub(super) fn seat(&self) -> Option<&Seat> {
         match self {
             Self::Free => None,

@@ -1,5 +1,6 @@
 //! From a configuration to a daemon that serves.
 
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -7,21 +8,25 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
+use super::build::{self, Parts};
+use super::departures::Departures;
+use super::listening::{Listening, limits};
+use super::log::Level;
+use super::manager::Left;
 use super::nameservers::Nameservers;
 use super::position::Position;
 use super::snapshots::Snapshots;
-use super::{Daemon, build};
+use super::{Daemon, doors};
 use crate::admin::Admin;
 use crate::admin::control::{SeatError, Succession};
 use crate::cache::{Failures, Store};
 use crate::clock::Clock;
-use crate::config::{Config, Files, Source};
-use crate::dns::Name;
+use crate::config::{Config, Files, Loaded, Source, load};
 use crate::forward::Shared;
 use crate::handler::Tables;
-use crate::listener::{self, BindError, Identity, Inherited, Limits, Listener, Start, Worker};
+use crate::listener::{BindError, Connections, Inherited, Start, Unanswered, Worker};
 use crate::metrics::Registry;
 use crate::node::privileges;
 use crate::node::{self, Keeper};
@@ -73,37 +78,54 @@ pub(super) struct Prepared {
     clock: Clock,
     registry: Arc<Registry>,
     tables: Arc<ArcSwap<Tables>>,
-    ready: Name,
 }
 
 impl Prepared {
     pub(super) fn new(source: Source, mut config: Config, read: &Files) -> Result<Self, StartError> {
         let clock = Clock::start();
         let registry = Arc::new(Registry::new(config.server.workers));
-        let ready = build::secret_name();
         let nameservers = Nameservers::read(&config, &config.addresses());
         for problem in &nameservers.problems {
             tracing::warn!("{problem}");
         }
         let files = together(read, &nameservers);
-        let tables =
-            build::tables(&config, &nameservers, None, 1, &registry, ready.clone()).map_err(StartError::Unfit)?;
+        let parts = Parts { config: &config, nameservers: &nameservers, registry: &registry, previous: None };
+        let tables = build::tables(parts).map_err(StartError::Unfit)?;
         let tables = Arc::new(ArcSwap::from_pointee(tables));
         config.forget_owned();
-        Ok(Self { source, config, files, nameservers, clock, registry, tables, ready })
+        Ok(Self { source, config, files, nameservers, clock, registry, tables })
+    }
+
+    /// The same by what is in the files now, for whoever has stood by: so that sockets of addresses that
+    /// have come are kept, too. With a fault there it stays as it is, and the reload that follows says why.
+    pub(super) fn brought_up_to_date(self, level: &Level) -> Self {
+        if self.files.changed().is_empty() {
+            return self;
+        }
+        let Ok(Loaded { config, warnings }) = load(&self.source) else { return self };
+        match Self::new(self.source.clone(), config, warnings.files()) {
+            Ok(now) if now.nameservers.problems.is_empty() => {
+                level.follow(&now.config.log);
+                now
+            }
+            _ => self,
+        }
     }
 
     /// Begins to serve.
-    pub(super) fn serve(self, mut position: Position) -> Result<Daemon, StartError> {
-        let Self { source, config, files, nameservers, clock, registry, tables, ready } = self;
+    pub(super) fn serve(self, mut position: Position, left: Left, level: Level) -> Result<Daemon, StartError> {
+        let Self { source, config, files, nameservers, clock, registry, tables } = self;
         let mut inherited = position.sockets();
-        let is_heir = !inherited.is_empty();
+        let is_heir = !inherited.is_empty() || left.has_served;
+        if inherited.is_empty() {
+            inherited = Inherited::of(left.sockets);
+        }
         let server = &config.server;
         let mut keeper = match Keeper::start(config.interface.as_ref(), &registry.control) {
             // What was served before is served on, whatever else fails.
             Err(fault) if is_heir => {
                 tracing::error!("the interface is left as it is: {fault}");
-                Keeper::none(&registry.control)
+                Keeper::none(config.interface.as_ref(), &registry.control)
             }
             started => started.map_err(StartError::Interface)?,
         };
@@ -111,18 +133,18 @@ impl Prepared {
             // The sockets are ours, and the rules of the one before go with it.
             keeper.settle(&registry.control);
         }
-        let connections = Arc::new(Semaphore::new(server.tcp_connections));
-        let identity = server.tls.as_ref().map(|tls| Identity::new(Arc::clone(&tls.identity)));
-        let sockets = listen(&config, identity.as_ref(), &mut inherited)?;
+        let connections = Arc::new(Connections::new(server.tcp_connections));
         let succession = Succession::new(position.seat())?;
-        sockets.iter().flatten().try_for_each(|socket| succession.offer(socket))?;
-        let admin_addresses = config.admin.listen.iter().chain(&config.admin.metrics_listen);
-        let admin_listeners = admin_addresses.map(|&at| (at, inherited.take_tcp(at).pop())).collect();
+        let mut listening = Listening::new(server.workers, limits(&config));
+        let (change, mut inherited) = listening.prepare(&config, inherited, is_heir, &succession)?;
+        listening.carry_out(change, &config);
+        let admin_listeners = doors::addresses(&config).map(|at| (at, inherited.take_tcp(at).pop())).collect();
         for address in inherited.left() {
             tracing::info!(%address, "not in the configuration any more: closed");
         }
         drop(inherited);
         registry.control.certificate_expires(server.tls.as_ref().and_then(|tls| tls.expires));
+        let unanswered = Arc::new(Unanswered::of(left.questions));
         // Threads have what the one that starts them has: this stands before the first.
         let confined = privileges::give_up(&config, &registry.control);
         let (store, _) = Store::start(config.cache.max_bytes - fronts(&config), config.cache.negative_share)?;
@@ -137,18 +159,16 @@ impl Prepared {
             clock,
             front_bytes: usize::try_from(fronts(&config)).unwrap_or(usize::MAX) / server.workers,
             connections: Arc::clone(&connections),
-            limits: Limits { tcp_idle: server.tcp_idle, tcp_read: server.tcp_read, drain: server.drain },
+            duty: listening.duty(index),
             stop: stopped.clone(),
+            unanswered: Arc::clone(&unanswered),
         };
-        let workers = sockets
-            .into_iter()
-            .enumerate()
-            .map(|(index, sockets)| {
-                // Before its first round it is no worker that is stuck.
-                registry.workers()[index].beat(clock.now());
-                Worker::start(start(index), sockets)
-            })
-            .collect::<io::Result<Vec<_>>>()?;
+        let start_worker = |index: usize| {
+            // Before its first round it is no worker that is stuck.
+            registry.workers()[index].beat(clock.now());
+            Worker::start(start(index))
+        };
+        let workers = (0..server.workers).map(start_worker).collect::<io::Result<Vec<_>>>()?;
         if !is_heir {
             keeper.settle(&registry.control);
         }
@@ -158,11 +178,11 @@ impl Prepared {
             registry: Arc::clone(&registry),
             shared,
             clock,
-            listen: server.listen.clone(),
-            ready,
+            listen: RefCell::new(server.listen.clone()),
+            ready: tables.load().ready.clone(),
             connections,
-            max_connections: server.tcp_connections,
             succession,
+            is_stopping: Cell::new(false),
         });
         say_hello(&source, &config, &tables.load());
         Ok(Daemon {
@@ -174,14 +194,17 @@ impl Prepared {
             keeper,
             registry,
             tables,
-            identity,
+            listening,
             admin,
             workers,
             snapshots,
             stop,
+            unanswered,
             position,
             confined,
             admin_listeners,
+            level,
+            departures: Departures::default(),
         })
     }
 }
@@ -189,38 +212,6 @@ impl Prepared {
 /// The bytes of the workers' own memories.
 fn fronts(config: &Config) -> u64 {
     config.cache.max_bytes / FRONTS_SHARE
-}
-
-/// The sockets of each worker.
-fn listen(
-    config: &Config,
-    identity: Option<&Arc<Identity>>,
-    inherited: &mut Inherited,
-) -> Result<Vec<Vec<Listener>>, StartError> {
-    let (server, is_heir) = (&config.server, !inherited.is_empty());
-    let mut workers: Vec<Vec<Listener>> = (0..server.workers).map(|_| Vec::new()).collect();
-    let said = server.listen.iter().map(|&address| (address, "[server] listen"));
-    let intercepted = config.intercept_listen().into_iter().map(|address| (address, "[interface] intercept"));
-    for (address, key) in said.chain(intercepted) {
-        listener::open(address, inherited, &mut workers, key).or_else(|error| bearable(error, is_heir))?;
-    }
-    if let Some((tls, identity)) = server.tls.as_ref().zip(identity) {
-        let over_tls = identity.server_config().map_err(io::Error::other)?;
-        for &address in &tls.listen {
-            let opened = listener::open_tls(address, &over_tls, inherited, &mut workers);
-            opened.or_else(|error| bearable(error, is_heir))?;
-        }
-    }
-    Ok(workers)
-}
-
-/// An heir does without an address that it cannot have: the others were served before.
-fn bearable(error: BindError, is_heir: bool) -> Result<(), StartError> {
-    if !is_heir {
-        return Err(StartError::Bind(error));
-    }
-    tracing::error!("{error}; the other addresses are served");
-    Ok(())
 }
 
 /// The files of a configuration and those of its upstreams.

@@ -10,7 +10,7 @@ mod path;
 
 pub use batch::Batch;
 pub use outbox::Outbox;
-pub use path::ReturnPath;
+pub use path::{Asked, ReturnPath};
 
 /// Packets taken in at once, or sent.
 pub const BATCH: usize = 64;

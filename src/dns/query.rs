@@ -24,6 +24,8 @@ pub const CLASS_IN: u16 = 1;
 pub(super) const KEEPALIVE_OPTION: u16 = 11;
 /// Padding (RFC 7830, section 3).
 pub(super) const PADDING_OPTION: u16 = 12;
+/// Octets of an option without data (RFC 6891, section 6.1.2).
+const EMPTY_OPTION: u8 = 4;
 /// The DO bit in the TTL field of an OPT record (RFC 6891, section 6.1.4).
 pub(super) const DNSSEC_OK: u8 = 0x80;
 
@@ -114,6 +116,26 @@ impl<'p> Query<'p> {
     /// The same, kept when its packet is not. Other records and options are not part of it.
     pub fn detached(&self) -> Query<'static> {
         Query { head: Cow::Owned(self.head.to_vec()), question: self.question.clone(), opt: self.opt }
+    }
+
+    /// A packet that is read as this query. Options that say nothing to us are not in it.
+    pub fn packet(&self) -> Vec<u8> {
+        let mut packet = Vec::with_capacity(self.head.len() + OPT_LENGTH + 2 * usize::from(EMPTY_OPTION));
+        packet.extend_from_slice(&self.head);
+        packet[6..HEADER].copy_from_slice(&[0, 0, 0, 0, 0, u8::from(self.opt.is_some())]);
+        let Some(opt) = self.opt else { return packet };
+        packet.push(0);
+        packet.extend_from_slice(&RecordType::OPT.code().to_be_bytes());
+        packet.extend_from_slice(&opt.udp_size.to_be_bytes());
+        packet.extend_from_slice(&[0, opt.version, if opt.dnssec_ok { DNSSEC_OK } else { 0 }, 0]);
+        let options = [(opt.keepalive, KEEPALIVE_OPTION), (opt.padding, PADDING_OPTION)];
+        let said = || options.into_iter().filter(|(is_said, _)| *is_said);
+        packet.extend_from_slice(&[0, EMPTY_OPTION * (u8::from(opt.keepalive) + u8::from(opt.padding))]);
+        for (_, code) in said() {
+            packet.extend_from_slice(&code.to_be_bytes());
+            packet.extend_from_slice(&[0, 0]);
+        }
+        packet
     }
 
     pub(super) fn head(&self) -> &[u8] {
@@ -295,6 +317,20 @@ mod tests {
         assert_eq!(Query::parse(&update).unwrap().opcode(), 5);
         update.truncate(20);
         assert_eq!(rejected(&update), Some(Rejected::Reply(Rcode::NOTIMP)), "an update that cannot be read");
+    }
+
+    #[test]
+    fn a_query_is_a_packet_again() {
+        let mut strange = with_opt(&[0, 11, 0, 0, 0, 12, 0, 1, 0, 0, 10, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8]);
+        (strange[2], strange[3]) = (0x28, 0x30);
+        for packet in [packet(), with_opt(&[]), with_opt(&[0, 12, 0, 0]), with_opt(&[0, 11, 0, 0]), strange] {
+            let query = Query::parse(&packet).unwrap().detached();
+            let packet = query.packet();
+            let again = Query::parse(&packet).unwrap();
+            assert_eq!((again.opt(), again.question().key()), (query.opt(), query.question().key()));
+            assert_eq!((&again.head()[..6], &again.head()[HEADER..]), (&query.head()[..6], &query.head()[HEADER..]));
+            assert_eq!(again.packet(), packet);
+        }
     }
 
     #[test]

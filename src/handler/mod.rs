@@ -281,6 +281,11 @@ impl Deferred {
         Resolution { resolved: caught.unwrap_or_else(|_| Resolved::failure()), panicked }
     }
 
+    /// Its question, as a packet.
+    pub fn packet(&self) -> Vec<u8> {
+        self.query.packet()
+    }
+
     /// Its place among the questions that wait, to be held until the reply is sent.
     pub fn into_place(self) -> Waiting {
         self.place

@@ -16,7 +16,7 @@ use super::inherited::Inherited;
 /// held up. The kernel's own limit applies where it may not be passed.
 const UDP_BUFFER: usize = 4 << 20;
 /// TCP connections that wait to be accepted.
-const BACKLOG: i32 = 1024;
+pub(super) const BACKLOG: i32 = 1024;
 /// How an error calls a listener over TLS.
 const TLS: &str = "TLS";
 
@@ -92,9 +92,10 @@ pub fn open(
     key: &'static str,
 ) -> Result<(), BindError> {
     let failed = |protocol| move |error| BindError { address, protocol, key, error };
-    let over_udp = fill(inherited.take_udp(address), workers.len(), |shared| udp(address, shared));
+    let is_ours = inherited.is_beside(address);
+    let over_udp = fill(inherited.take_udp(address), workers.len(), is_ours, |shared| udp(address, shared));
     deal(over_udp.map_err(failed("UDP"))?, Listener::Udp, workers);
-    let over_tcp = fill(inherited.take_tcp(address), workers.len(), |shared| tcp(address, shared));
+    let over_tcp = fill(inherited.take_tcp(address), workers.len(), is_ours, |shared| tcp(address, shared));
     deal(over_tcp.map_err(failed("TCP"))?, Listener::Tcp, workers);
     Ok(())
 }
@@ -110,17 +111,23 @@ pub fn open_tls(
     workers: &mut [Vec<Listener>],
 ) -> Result<(), BindError> {
     let failed = |error| BindError { address, protocol: TLS, key: "[server.tls] listen", error };
-    let over_tcp = fill(inherited.take_tcp(address), workers.len(), |shared| tcp(address, shared));
+    let is_ours = inherited.is_beside(address);
+    let over_tcp = fill(inherited.take_tcp(address), workers.len(), is_ours, |shared| tcp(address, shared));
     deal(over_tcp.map_err(failed)?, |socket| Listener::Tls(socket, Arc::clone(config)), workers);
     Ok(())
 }
 
 /// All that were inherited, since a queue goes with its last descriptor, and a socket more for each
-/// worker that would be without.
-fn fill<S>(inherited: Vec<S>, workers: usize, open: impl Fn(bool) -> io::Result<S>) -> io::Result<Vec<S>> {
+/// worker that would be without. `is_ours`: this process listens there already.
+fn fill<S>(
+    inherited: Vec<S>,
+    workers: usize,
+    is_ours: bool,
+    open: impl Fn(bool) -> io::Result<S>,
+) -> io::Result<Vec<S>> {
     let mut sockets = inherited;
     let has_some = !sockets.is_empty();
-    if !has_some {
+    if !has_some && !is_ours {
         // SO_REUSEPORT would let a second instance of the same user share the address unseen.
         drop(open(false)?);
     }
@@ -153,22 +160,29 @@ pub(super) fn is_welcoming(address: IpAddr) -> bool {
 fn udp(address: SocketAddr, shared: bool) -> io::Result<UdpSocket> {
     let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
     prepare(&socket, address, shared)?;
-    // More than net.core.rmem_max needs CAP_NET_ADMIN; without it, as much as is allowed.
-    if setsockopt(&socket, sockopt::RcvBufForce, &UDP_BUFFER).is_err() {
+    equip(&socket, address.ip())?;
+    socket.bind(&address.into())?;
+    Ok(socket.into())
+}
+
+/// Gives a datagram socket for this address what a listener needs.
+pub(super) fn equip(socket: &Socket, address: IpAddr) -> io::Result<()> {
+    // More than net.core.rmem_max needs CAP_NET_ADMIN; without it, as much as is allowed, unless somebody who
+    // may has given more already.
+    if setsockopt(socket, sockopt::RcvBufForce, &UDP_BUFFER).is_err() && socket.recv_buffer_size()? < UDP_BUFFER {
         socket.set_recv_buffer_size(UDP_BUFFER)?;
     }
-    if setsockopt(&socket, sockopt::SndBufForce, &UDP_BUFFER).is_err() {
+    if setsockopt(socket, sockopt::SndBufForce, &UDP_BUFFER).is_err() && socket.send_buffer_size()? < UDP_BUFFER {
         socket.set_send_buffer_size(UDP_BUFFER)?;
     }
     // On a wildcard address the kernel has to say which address was asked, so that the reply can
     // leave from it.
-    match address.ip() {
-        IpAddr::V4(v4) if v4.is_unspecified() => setsockopt(&socket, sockopt::Ipv4PacketInfo, &true)?,
-        IpAddr::V6(v6) if v6.is_unspecified() => setsockopt(&socket, sockopt::Ipv6RecvPacketInfo, &true)?,
+    match address {
+        IpAddr::V4(v4) if v4.is_unspecified() => setsockopt(socket, sockopt::Ipv4PacketInfo, &true)?,
+        IpAddr::V6(v6) if v6.is_unspecified() => setsockopt(socket, sockopt::Ipv6RecvPacketInfo, &true)?,
         _ => {}
     }
-    socket.bind(&address.into())?;
-    Ok(socket.into())
+    Ok(())
 }
 
 fn tcp(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {

@@ -1,13 +1,15 @@
 //! What the tasks of one worker share, all on its thread.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::mpsc;
 
+use super::connections::Connections;
+use super::unanswered::Unanswered;
 use crate::clock::Clock;
 use crate::handler::Handler;
 use crate::metrics::WorkerSeries;
@@ -26,9 +28,10 @@ pub(super) struct Context {
     pub(super) handler: RefCell<Handler>,
     pub(super) series: Arc<WorkerSeries>,
     pub(super) clock: Clock,
-    pub(super) connections: Arc<Semaphore>,
-    pub(super) limits: Limits,
-    pub(super) stop: watch::Receiver<bool>,
+    pub(super) connections: Arc<Connections>,
+    /// For connections that come from now on.
+    pub(super) limits: Cell<Limits>,
+    pub(super) unanswered: Arc<Unanswered>,
     /// Where replies over TCP are written before they are copied out.
     pub(super) reply_buffer: RefCell<Vec<u8>>,
     /// Held by every task, so that the worker knows when the last one has ended.

@@ -1,4 +1,4 @@
-//! Open descriptors from one process to another, over a unix socket (SCM_RIGHTS).
+//! Open descriptors from one process to another: over a unix socket (SCM_RIGHTS), and at a start.
 //!
 //! One of the two places with `unsafe`: the kernel hands descriptors over as numbers.
 #![expect(unsafe_code, reason = "a number that the kernel has just made becomes an owned descriptor")]
@@ -6,10 +6,34 @@
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, sendmsg};
 
 /// Descriptors of one message; the kernel takes 253.
 pub const MOST_DESCRIPTORS: usize = 128;
+
+/// The first of those that a service manager passes (sd_listen_fds(3)).
+const FIRST: RawFd = 3;
+
+/// Takes the descriptors that this process was started with: at most `count` of them, from 3 on, one for
+/// each number. What is not there, or was opened since, is `None`; so is everything at a second call.
+pub fn adopt(count: usize) -> Vec<Option<OwnedFd>> {
+    (FIRST..).take(count).map(adopt_one).collect()
+}
+
+fn adopt_one(number: RawFd) -> Option<OwnedFd> {
+    // SAFETY: only the flags of whatever has this number are asked for, and nothing may have it.
+    let unowned = unsafe { BorrowedFd::borrow_raw(number) };
+    let flags = FdFlag::from_bits_retain(fcntl(unowned, FcntlArg::F_GETFD).ok()?);
+    // A start closes all descriptors with this flag, and the standard library opens none without it.
+    if flags.contains(FdFlag::FD_CLOEXEC) {
+        return None;
+    }
+    fcntl(unowned, FcntlArg::F_SETFD(flags | FdFlag::FD_CLOEXEC)).ok()?;
+    // SAFETY: it came with the start, so that nobody in this process owns it; by now it has the flag, so that
+    // nobody will be told so again.
+    Some(unsafe { OwnedFd::from_raw_fd(number) })
+}
 
 /// Sends a message and duplicates of some descriptors, without waiting.
 ///
@@ -57,6 +81,14 @@ mod tests {
     use std::os::unix::net::UnixStream;
 
     use super::*;
+
+    #[test]
+    fn what_this_process_has_opened_is_not_adopted() {
+        let file = tempfile::tempfile().unwrap();
+        assert!(adopt_one(file.as_raw_fd()).is_none());
+        file.metadata().unwrap();
+        assert!(adopt_one(RawFd::MAX).is_none());
+    }
 
     #[test]
     fn descriptors_arrive_in_order_and_mean_the_same() {

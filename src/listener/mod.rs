@@ -4,17 +4,24 @@
 //! The kernel spreads clients over the workers' sockets; nothing is handed from worker to worker.
 
 mod bind;
+mod connections;
 mod context;
 pub mod framing;
 pub mod hand_over;
 mod inherited;
+pub mod parcel;
+mod post;
 mod tcp;
 mod tls;
 mod udp;
+mod unanswered;
 mod worker;
 
 pub use bind::{BindError, Listener, open, open_tls};
+pub use connections::Connections;
 pub use context::Limits;
 pub use inherited::Inherited;
+pub use post::{Duty, Need, Post};
 pub use tls::Identity;
+pub use unanswered::Unanswered;
 pub use worker::{Start, Worker};

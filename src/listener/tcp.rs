@@ -2,7 +2,7 @@
 //! found, and an end to whoever holds a connection without using it.
 
 use std::io;
-use std::net::TcpListener;
+use std::net::{IpAddr, TcpListener};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,13 +10,14 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::sync::{OwnedSemaphorePermit, TryAcquireError};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_rustls::TlsAcceptor;
 
-use super::bind::is_welcoming;
-use super::context::Context;
+use super::bind::{BACKLOG, is_welcoming};
+use super::connections::Permit;
+use super::context::{Context, Limits};
 use super::framing::{self, Frames, PREFIX, framed};
+use super::post::{Need, Service};
 use super::tls;
 use crate::dns::Protocol;
 use crate::handler::{Client, Deferred, Handled, Waiting};
@@ -32,40 +33,66 @@ const READ: usize = 4096;
 /// Room for a reply of any length and its prefix.
 const REPLY: usize = PREFIX + u16::MAX as usize;
 
-/// Accepts connections, over TLS if there is an acceptor, until the worker is told to stop.
+/// Accepts connections, over TLS if there is an acceptor, until the service is over; then those that the
+/// kernel has taken in by then, for what they have asked already.
 ///
 /// # Errors
 /// When the runtime cannot watch the socket.
 pub(super) async fn serve(
     listener: TcpListener,
     acceptor: Option<TlsAcceptor>,
+    need: Need,
+    mut service: Service,
     context: Rc<Context>,
 ) -> io::Result<()> {
-    let welcome = is_welcoming(listener.local_addr()?.ip());
-    let protocol = if acceptor.is_some() { Protocol::Tls } else { Protocol::Tcp };
-    let keepalive = u16::try_from(context.limits.tcp_idle.as_millis() / 100).ok();
+    let way =
+        Way { welcome: is_welcoming(listener.local_addr()?.ip()), acceptor, need, service: service.clone(), context };
     let listener = tokio::net::TcpListener::from_std(listener)?;
-    let mut stop = context.stop.clone();
     loop {
         let accepted = tokio::select! {
             biased;
-            _ = stop.wait_for(|&stop| stop) => return Ok(()),
+            () = service.over() => break,
             accepted = listener.accept() => accepted,
         };
-        let Ok((stream, peer)) = accepted else {
+        match accepted {
+            Ok((stream, peer)) => way.take_in(stream, peer.ip()),
             // The connection is gone already, or descriptors have run out: either way the next may
             // be fine, and a short breath keeps the second from spinning.
-            tokio::time::sleep(ACCEPT_PAUSE).await;
-            continue;
-        };
-        match Arc::clone(&context.connections).try_acquire_owned() {
-            Ok(permit) => {
-                context.series.tcp_accepted();
-                let client = Client { address: peer.ip(), protocol, welcome, keepalive };
-                context.spawn(attend(stream, acceptor.clone(), client, permit, Rc::clone(&context)));
-            }
-            Err(TryAcquireError::NoPermits | TryAcquireError::Closed) => context.series.tcp_refused(),
+            Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
         }
+    }
+    // The runtime may not have heard of them yet.
+    let listener = listener.into_std()?;
+    for _ in 0..BACKLOG {
+        let Ok((stream, peer)) = listener.accept() else { break };
+        stream.set_nonblocking(true)?;
+        way.take_in(TcpStream::from_std(stream)?, peer.ip());
+    }
+    Ok(())
+}
+
+/// Where connections come in, and what they are told of.
+struct Way {
+    welcome: bool,
+    acceptor: Option<TlsAcceptor>,
+    need: Need,
+    service: Service,
+    context: Rc<Context>,
+}
+
+impl Way {
+    /// Serves a connection if there is room for it.
+    fn take_in(&self, stream: TcpStream, address: IpAddr) {
+        let context = &self.context;
+        let Some(permit) = context.connections.permit() else { return context.series.tcp_refused() };
+        context.series.tcp_accepted();
+        let limits = context.limits.get();
+        let keepalive = u16::try_from(limits.tcp_idle.as_millis() / 100).ok();
+        let protocol = if self.acceptor.is_some() { Protocol::Tls } else { Protocol::Tcp };
+        let client = Client { address, protocol, welcome: self.welcome, keepalive };
+        let (service, need) = (self.service.clone(), self.need.clone());
+        let terms = Terms { limits, service, _permit: permit, _need: need };
+        context.spawn(attend(stream, self.acceptor.clone(), client, terms, Rc::clone(context)));
     }
 }
 
@@ -74,7 +101,7 @@ async fn attend(
     mut stream: TcpStream,
     acceptor: Option<TlsAcceptor>,
     client: Client,
-    permit: OwnedSemaphorePermit,
+    mut terms: Terms,
     context: Rc<Context>,
 ) {
     // Small answers must not wait for the acknowledgement of earlier ones.
@@ -82,21 +109,30 @@ async fn attend(
     match acceptor {
         None => {
             let (reader, writer) = stream.split();
-            Connection::serve(reader, writer, client, context).await;
+            Connection::serve(reader, writer, client, terms, context).await;
         }
         Some(acceptor) => {
-            if let Some(stream) = Box::pin(tls::accept(acceptor, stream, &context)).await {
+            let Terms { service, limits, .. } = &mut terms;
+            if let Some(stream) = Box::pin(tls::accept(acceptor, stream, service, *limits, &context)).await {
                 let (reader, writer) = split(stream);
                 // Apart, so that connections without TLS need no room for it.
-                Box::pin(Connection::serve(reader, writer, client, context)).await;
+                Box::pin(Connection::serve(reader, writer, client, terms, context)).await;
             }
         }
     }
-    drop(permit);
+}
+
+/// What a connection has from when it began to its end.
+struct Terms {
+    limits: Limits,
+    service: Service,
+    _permit: Permit,
+    _need: Need,
 }
 
 struct Connection {
     client: Client,
+    limits: Limits,
     context: Rc<Context>,
     frames: Frames,
     /// When the first octet of a message came that is not whole yet.
@@ -119,7 +155,7 @@ enum Event {
 }
 
 impl Connection {
-    async fn serve<R, W>(reader: R, writer: W, client: Client, context: Rc<Context>)
+    async fn serve<R, W>(reader: R, writer: W, client: Client, mut terms: Terms, context: Rc<Context>)
     where
         R: AsyncRead + Unpin,
         W: AsyncWrite + Unpin,
@@ -128,6 +164,7 @@ impl Connection {
         let series = Arc::clone(&context.series);
         let connection = Self {
             client,
+            limits: terms.limits,
             context,
             frames: Frames::with_capacity(READ),
             message_began: None,
@@ -136,7 +173,7 @@ impl Connection {
             replies,
         };
         // An error means that the client is gone.
-        if connection.run(reader, writer, &mut arriving).await.is_err() {
+        if connection.run(reader, writer, &mut arriving, &mut terms.service).await.is_err() {
             while arriving.try_recv().is_ok() {
                 series.not_sent(1);
             }
@@ -148,12 +185,12 @@ impl Connection {
         mut reader: R,
         mut writer: W,
         arriving: &mut UnboundedReceiver<Reply>,
+        service: &mut Service,
     ) -> io::Result<()>
     where
         R: AsyncRead + Unpin,
         W: AsyncWrite + Unpin,
     {
-        let mut stop = self.context.stop.clone();
         let mut reading = true;
         loop {
             while self.may_handle() {
@@ -169,7 +206,7 @@ impl Connection {
                 Some(reply) = arriving.recv() => Event::Reply(reply),
                 read = reader.read_buf(self.frames.incoming()), if reading && !self.is_full() => Event::Read(read),
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if reading && deadline.is_some() => Event::TooLate,
-                _ = stop.wait_for(|&stop| stop), if reading => Event::Stop,
+                () = service.over(), if reading => Event::Stop,
             };
             match event {
                 Event::Reply((mut output, place)) => {
@@ -204,7 +241,7 @@ impl Connection {
             }
         }
         // Over TLS there is something to be written still.
-        timeout(self.context.limits.tcp_read, writer.shutdown()).await?
+        timeout(self.limits.tcp_read, writer.shutdown()).await?
     }
 
     /// So many questions wait for upstreams that no more are read.
@@ -214,7 +251,7 @@ impl Connection {
 
     /// Until when the client has to send something; for ever while it waits for us.
     fn deadline(&self) -> Option<Instant> {
-        let limits = &self.context.limits;
+        let limits = &self.limits;
         match self.message_began {
             _ if self.is_full() => None,
             Some(began) => Some(began + limits.tcp_read),
@@ -284,7 +321,7 @@ impl Connection {
             writer.write_all(output).await?;
             writer.flush().await
         };
-        let written = match timeout(self.context.limits.tcp_read, writing).await {
+        let written = match timeout(self.limits.tcp_read, writing).await {
             Ok(written) => written,
             Err(_) => {
                 self.context.series.tcp_timed_out();

@@ -14,7 +14,8 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::context::Context;
+use super::context::{Context, Limits};
+use super::post::Service;
 
 /// What we speak (RFC 7858, by its name in the IANA registry). A client that does not say what it
 /// speaks is taken at its port.
@@ -59,17 +60,18 @@ impl ResolvesServerCert for Identity {
 }
 
 /// Agrees on keys with a client. `None` when that fails or takes as long as no message may, and when
-/// the worker is told to stop: the client has not asked anything yet.
+/// the service is over: the client has not asked anything yet.
 pub(super) async fn accept(
     acceptor: TlsAcceptor,
     stream: TcpStream,
+    service: &mut Service,
+    limits: Limits,
     context: &Rc<Context>,
 ) -> Option<TlsStream<TcpStream>> {
-    let mut stop = context.stop.clone();
-    let handshake = timeout(context.limits.tcp_read, acceptor.accept(stream));
+    let handshake = timeout(limits.tcp_read, acceptor.accept(stream));
     let agreed = tokio::select! {
         biased;
-        _ = stop.wait_for(|&stop| stop) => return None,
+        () = service.over() => return None,
         agreed = handshake => agreed.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())),
     };
     match agreed {

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::pin::pin;
 use std::rc::Rc;
@@ -12,6 +13,8 @@ use tokio::task::spawn_local;
 
 use super::bind::is_welcoming;
 use super::context::Context;
+use super::parcel::Question;
+use super::post::{Need, Service};
 use crate::datagram::{BATCH, Batch, Outbox, ReturnPath};
 use crate::dns::Protocol;
 use crate::dns::response::MAX_UDP_PAYLOAD;
@@ -25,31 +28,42 @@ const LAST_BATCHES: usize = 8192 / BATCH;
 /// A socket, and the late replies that leave by it together.
 struct Way {
     socket: UdpSocket,
+    address: SocketAddr,
     late: RefCell<Outbox>,
     /// Where those are written before they are laid into it.
     reply: RefCell<[u8; MAX_UDP_PAYLOAD as usize]>,
+    /// Until the last reply has left by it.
+    _need: Need,
 }
 
-/// Serves one socket until the worker is told to stop. What the kernel has taken in by then is
+/// Serves one socket until that is over. What the kernel has taken in by then is
 /// still answered.
 ///
 /// # Errors
 /// When the runtime cannot watch the socket.
-pub(super) async fn serve(socket: std::net::UdpSocket, context: Rc<Context>) -> io::Result<()> {
-    let welcome = is_welcoming(socket.local_addr()?.ip());
+pub(super) async fn serve(
+    socket: std::net::UdpSocket,
+    need: Need,
+    mut service: Service,
+    context: Rc<Context>,
+) -> io::Result<()> {
+    let address = socket.local_addr()?;
+    let welcome = is_welcoming(address.ip());
     let way = Rc::new(Way {
+        address,
         socket: UdpSocket::from_std(socket)?,
         late: RefCell::new(Outbox::new()),
         reply: RefCell::new([0; MAX_UDP_PAYLOAD as usize]),
+        _need: need,
     });
+    take_up(&way, welcome, &context).await;
     let mut batch = Batch::new();
-    let mut stop = context.stop.clone();
     // One wait, not begun and given up anew with every batch.
-    let mut stopped = pin!(stop.wait_for(|&stop| stop));
+    let mut stopped = pin!(service.over());
     loop {
         tokio::select! {
             biased;
-            _ = &mut stopped => break,
+            () = &mut stopped => break,
             ready = way.socket.readable() => {
                 ready?;
                 let received = receive(&way.socket, &mut batch);
@@ -57,7 +71,9 @@ pub(super) async fn serve(socket: std::net::UdpSocket, context: Rc<Context>) -> 
             }
         }
     }
-    for _ in 0..LAST_BATCHES {
+    // Where somebody keeps the socket, what is queued there is the next process's.
+    let last = if context.unanswered.is_kept() { 0 } else { LAST_BATCHES };
+    for _ in 0..last {
         // ECONNREFUSED and the like are about replies to clients that are gone: nothing to act on.
         match batch.receive(way.socket.as_fd()).unwrap_or(0) {
             0 => break,
@@ -104,18 +120,83 @@ async fn answer(received: usize, way: &Rc<Way>, batch: &mut Batch, welcome: bool
     context.series.not_sent(given_up);
 }
 
+/// Answers what came in at this address and the process before did not.
+async fn take_up(way: &Rc<Way>, welcome: bool, context: &Rc<Context>) {
+    loop {
+        let questions = context.unanswered.take(way.address, BATCH);
+        if questions.is_empty() {
+            return;
+        }
+        for question in questions {
+            let Some(path) = ReturnPath::to(question.client, question.asked) else { continue };
+            let client = Client { address: question.client.ip(), protocol: Protocol::Udp, welcome, keepalive: None };
+            let mut reply = way.reply.borrow_mut();
+            let handled =
+                context.handler.borrow_mut().handle(&question.packet, client, context.clock.now(), &mut *reply);
+            match handled {
+                Handled::Replied(length) => way.send(&path, &reply[..length], context),
+                Handled::Deferred(deferred) => reply_later(way, path, deferred, context),
+                Handled::Dropped => {}
+            }
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+impl Way {
+    /// Sends a reply with those of all tasks that are ready.
+    fn send(self: &Rc<Self>, path: &ReturnPath, reply: &[u8], context: &Rc<Context>) {
+        if self.late.borrow_mut().push(Some(path), |octets| octets.extend_from_slice(reply)) {
+            // Behind those tasks.
+            context.spawn(send_late(Rc::clone(self), Rc::clone(context)));
+        }
+    }
+}
+
+impl Drop for Way {
+    fn drop(&mut self) {
+        // The task that was to send them has gone first.
+        while !self.late.get_mut().is_empty() {
+            match self.late.get_mut().send(self.socket.as_fd()) {
+                Err(error) if error.kind() != io::ErrorKind::WouldBlock => self.late.get_mut().skip(),
+                _ => break,
+            }
+        }
+    }
+}
+
+/// A question that its client gets a reply to later, or the next process.
+struct Late {
+    way: Rc<Way>,
+    path: ReturnPath,
+    deferred: Box<Deferred>,
+    context: Rc<Context>,
+    is_answered: bool,
+}
+
+impl Drop for Late {
+    fn drop(&mut self) {
+        if self.is_answered || !self.context.unanswered.is_kept() {
+            return;
+        }
+        let Some(client) = self.path.peer() else { return };
+        let (listener, asked) = (self.way.address, self.path.asked());
+        self.context.unanswered.add(Question { listener, client, asked, packet: self.deferred.packet() });
+    }
+}
+
 fn reply_later(way: &Rc<Way>, path: ReturnPath, deferred: Box<Deferred>, context: &Rc<Context>) {
     let (way, context) = (Rc::clone(way), Rc::clone(context));
     let busy = context.busy.clone();
+    let mut late = Late { way, path, deferred, context, is_answered: false };
     // Every miss is one of these, some kilobytes large, and being spawned is to be moved four times.
     spawn_local(Box::pin(async move {
-        let outcome = deferred.resolve().await;
+        let outcome = late.deferred.resolve().await;
+        let Late { way, path, deferred, context, is_answered } = &mut late;
         let mut reply = way.reply.borrow_mut();
-        let length = context.handler.borrow_mut().finish(&deferred, &outcome, context.clock.now(), &mut *reply);
-        if way.late.borrow_mut().push(Some(&path), |octets| octets.extend_from_slice(&reply[..length])) {
-            // Behind all tasks that are ready, whose replies go along.
-            context.spawn(send_late(Rc::clone(&way), Rc::clone(&context)));
-        }
+        let length = context.handler.borrow_mut().finish(deferred, &outcome, context.clock.now(), &mut *reply);
+        way.send(path, &reply[..length], context);
+        *is_answered = true;
         drop(busy);
     }));
 }
@@ -147,8 +228,9 @@ mod tests {
     use super::super::bind::{Listener, open};
     use super::super::inherited::Inherited;
     use super::*;
+    use crate::datagram::Asked;
 
-    fn client(to: std::net::SocketAddr) -> UdpSocket {
+    fn client(to: SocketAddr) -> UdpSocket {
         let any = if to.is_ipv4() { "127.0.0.1:0" } else { "[::1]:0" };
         let client = UdpSocket::bind(any).unwrap();
         client.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
@@ -169,7 +251,7 @@ mod tests {
     fn echo(listen: &str, ask_at: &str, clients: usize) {
         let server = server(listen);
         let port = server.local_addr().unwrap().port();
-        let to = std::net::SocketAddr::new(ask_at.parse().unwrap(), port);
+        let to = SocketAddr::new(ask_at.parse().unwrap(), port);
         let clients: Vec<UdpSocket> = (0..clients).map(|_| client(to)).collect();
         for (number, client) in clients.iter().enumerate() {
             client.send(format!("packet {number}").as_bytes()).unwrap();
@@ -207,7 +289,7 @@ mod tests {
         assert_eq!(empty.kind(), io::ErrorKind::WouldBlock);
     }
 
-    fn client_address(to: std::net::SocketAddr) -> IpAddr {
+    fn client_address(to: SocketAddr) -> IpAddr {
         if to.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() }
     }
 
@@ -224,12 +306,42 @@ mod tests {
     }
 
     #[test]
+    fn a_way_back_that_another_process_was_told_of_is_the_same() {
+        for (listen, ask_at) in
+            [("127.0.0.1:0", "127.0.0.1"), ("0.0.0.0:0", "127.0.0.77"), ("[::1]:0", "::1"), ("[::]:0", "::1")]
+        {
+            let server = server(listen);
+            let port = server.local_addr().unwrap().port();
+            let client = client(SocketAddr::new(ask_at.parse().unwrap(), port));
+            client.send(b"question").unwrap();
+            let mut batch = Batch::new();
+            assert_eq!(batch.receive(server.as_fd()).unwrap(), 1);
+            let path = batch.path(0);
+            assert_eq!(path.peer(), Some(client.local_addr().unwrap()));
+            let is_wildcard = server.local_addr().unwrap().ip().is_unspecified();
+            assert_eq!(path.asked().map(|asked| asked.address), is_wildcard.then(|| ask_at.parse().unwrap()));
+            let told = ReturnPath::to(path.peer().unwrap(), path.asked()).unwrap();
+            assert_eq!((told.peer(), told.asked()), (path.peer(), path.asked()));
+            let mut outbox = Outbox::new();
+            outbox.push(Some(&told), |octets| octets.extend_from_slice(b"reply"));
+            outbox.send(server.as_fd()).unwrap();
+            // The client is connected: only a reply from the address it asked arrives.
+            assert_eq!(client.recv(&mut [0; 10]).unwrap(), 5);
+        }
+        let (v4, v6) = ("127.0.0.1:5".parse().unwrap(), "[::1]:5".parse().unwrap());
+        let asked = |address: &str| Some(Asked { address: address.parse().unwrap(), link: 7 });
+        assert!(ReturnPath::to(v4, asked("::1")).is_none() && ReturnPath::to(v6, asked("127.0.0.1")).is_none());
+        let linked = ReturnPath::to(v6, asked("fe80::1")).unwrap();
+        assert_eq!(linked.asked(), asked("fe80::1"));
+    }
+
+    #[test]
     fn short_messages_leave_no_mark_on_later_ones() {
         let server = server("0.0.0.0:0");
         let port = server.local_addr().unwrap().port();
         let mut batch = Batch::new();
         for last in [5u8, 9, 200] {
-            let to = std::net::SocketAddr::new(IpAddr::from([127, 0, 0, last]), port);
+            let to = SocketAddr::new(IpAddr::from([127, 0, 0, last]), port);
             let client = client(to);
             client.send(&vec![last; usize::from(last)]).unwrap();
             assert_eq!(batch.receive(server.as_fd()).unwrap(), 1);

@@ -1,6 +1,6 @@
 //! A worker: one thread, one runtime, its own sockets, its own line.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
@@ -8,12 +8,15 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio::sync::{Semaphore, mpsc, watch};
-use tokio::task::{JoinSet, LocalSet};
+use tokio::sync::{mpsc, watch};
+use tokio::task::{JoinError, JoinSet, LocalSet};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::bind::Listener;
-use super::context::{Context, Limits};
+use super::connections::Connections;
+use super::context::Context;
+use super::post::{Duty, Post, Service};
+use super::unanswered::Unanswered;
 use super::{tcp, udp};
 use crate::cache::Front;
 use crate::clock::Clock;
@@ -40,10 +43,13 @@ pub struct Start {
     /// Bytes that this worker's front may hold.
     pub front_bytes: usize,
     /// One permit for each TCP connection, with or without TLS, over all workers.
-    pub connections: Arc<Semaphore>,
-    pub limits: Limits,
+    pub connections: Arc<Connections>,
+    /// What to listen on, as it is now. What is new is taken up, and what is gone ends.
+    pub duty: watch::Receiver<Duty>,
     /// Becomes true when the worker is to finish what it has and end.
     pub stop: watch::Receiver<bool>,
+    /// What the process before did not answer, and what this one leaves.
+    pub unanswered: Arc<Unanswered>,
 }
 
 /// A running worker.
@@ -53,18 +59,18 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Starts a worker on its sockets. Should its thread panic, it is counted and started again on
-    /// the same sockets.
+    /// Starts a worker. Should its thread panic, it is counted and started again on the sockets that it
+    /// has by then.
     ///
     /// # Errors
     /// When the thread cannot be started.
-    pub fn start(start: Start, sockets: Vec<Listener>) -> io::Result<Self> {
+    pub fn start(start: Start) -> io::Result<Self> {
         let name = format!("worker-{}", start.index);
         let thread = std::thread::Builder::new().name(name).spawn(move || {
             loop {
-                let (start, duplicates) = (start.clone(), sockets.iter().map(Listener::duplicate).collect());
+                let start = start.clone();
                 let (series, index) = (Arc::clone(&start.series), start.index);
-                let run = std::panic::AssertUnwindSafe(|| run(start, duplicates));
+                let run = std::panic::AssertUnwindSafe(|| run(start));
                 match std::panic::catch_unwind(run) {
                     Ok(Ok(())) => return,
                     Ok(Err(error)) => tracing::error!(worker = index, %error, "worker failed; starting it again"),
@@ -85,12 +91,14 @@ impl Worker {
     }
 }
 
-fn run(start: Start, sockets: io::Result<Vec<Listener>>) -> io::Result<()> {
+fn run(start: Start) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
-    LocalSet::new().block_on(&runtime, serve(start, sockets?))
+    LocalSet::new().block_on(&runtime, serve(start))
 }
 
-async fn serve(start: Start, sockets: Vec<Listener>) -> io::Result<()> {
+async fn serve(start: Start) -> io::Result<()> {
+    let (mut duty, mut stop) = (start.duty, start.stop);
+
     let exchange = Rc::new(upstream::Sockets::new(start.clock, Arc::clone(&start.series)));
     let forwarder = Rc::new(Forwarder::new(Rc::clone(&exchange) as Rc<_>, start.shared, start.clock));
     let front = Front::new(start.front_bytes);
@@ -102,25 +110,33 @@ async fn serve(start: Start, sockets: Vec<Listener>) -> io::Result<()> {
         series: start.series,
         clock: start.clock,
         connections: start.connections,
-        limits: start.limits,
-        stop: start.stop,
+        limits: Cell::new(duty.borrow().limits),
+        unanswered: start.unanswered,
         reply_buffer: RefCell::default(),
         busy,
     });
-    let mut loops = JoinSet::new();
-    for socket in sockets {
-        match socket {
-            Listener::Udp(udp) => loops.spawn_local(udp::serve(udp, Rc::clone(&context))),
-            Listener::Tcp(tcp) => loops.spawn_local(tcp::serve(tcp, None, Rc::clone(&context))),
-            Listener::Tls(tcp, config) => loops.spawn_local(tcp::serve(tcp, Some(config.into()), Rc::clone(&context))),
-        };
-    }
     let beat = tokio::task::spawn_local(beat(Rc::downgrade(&context), start.tables, exchange));
-    while let Some(ended) = loops.join_next().await {
-        // A loop that panicked takes the worker with it, which is started again whole.
-        ended.map_err(io::Error::other)??;
+    let mut posts = Posts { served: Vec::new(), loops: JoinSet::new() };
+    loop {
+        let current = duty.borrow_and_update().clone();
+        context.limits.set(current.limits);
+        posts.follow(&current.posts, &context)?;
+        tokio::select! {
+            biased;
+            _ = stop.wait_for(|&stop| stop) => break,
+            Some(ended) = posts.loops.join_next() => whole(ended)?,
+            changed = duty.changed() => if changed.is_err() { break },
+        }
     }
-    let (drain, left) = (context.limits.drain, Rc::downgrade(&context));
+    posts.served.clear();
+    while let Some(ended) = posts.loops.join_next().await {
+        whole(ended)?;
+    }
+    if context.unanswered.is_kept() {
+        // Tasks go with the runtime, and leave their questions.
+        return Ok(());
+    }
+    let (drain, left) = (context.limits.get().drain, Rc::downgrade(&context));
     drop(context);
     // Ends when the last task has dropped its end, which also says that all replies are sent.
     if timeout(drain, idle.recv()).await.is_err()
@@ -132,6 +148,41 @@ async fn serve(start: Start, sockets: Vec<Listener>) -> io::Result<()> {
     }
     beat.abort();
     Ok(())
+}
+
+/// A loop that panicked takes the worker with it, which is started again whole.
+fn whole(ended: Result<io::Result<()>, JoinError>) -> io::Result<()> {
+    ended.map_err(io::Error::other)?
+}
+
+/// The sockets that are served, each by a loop of its own.
+struct Posts {
+    /// Letting go of the second ends the service of the first.
+    served: Vec<(Arc<Post>, watch::Sender<()>)>,
+    loops: JoinSet<io::Result<()>>,
+}
+
+impl Posts {
+    /// Serves these from now on, and no others.
+    fn follow(&mut self, posts: &[Arc<Post>], context: &Rc<Context>) -> io::Result<()> {
+        self.served.retain(|(served, _)| posts.iter().any(|post| Arc::ptr_eq(post, served)));
+        for post in posts {
+            if self.served.iter().any(|(served, _)| Arc::ptr_eq(post, served)) {
+                continue;
+            }
+            let (end, service) = Service::begin();
+            let (need, context) = (post.need(), Rc::clone(context));
+            match post.duplicate()? {
+                Listener::Udp(udp) => self.loops.spawn_local(udp::serve(udp, need, service, context)),
+                Listener::Tcp(tcp) => self.loops.spawn_local(tcp::serve(tcp, None, need, service, context)),
+                Listener::Tls(tcp, config) => {
+                    self.loops.spawn_local(tcp::serve(tcp, Some(config.into()), need, service, context))
+                }
+            };
+            self.served.push((Arc::clone(post), end));
+        }
+        Ok(())
+    }
 }
 
 /// Shows that the worker goes round, and lets go of what a reload left out: tables, and sockets

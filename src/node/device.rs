@@ -143,6 +143,13 @@ impl Device {
         self.is_ours_alone = true;
     }
 
+    /// From now on it may have these.
+    pub(super) fn expect(&mut self, ips: &[IpAddr]) {
+        let new = |ip: &&IpAddr| !self.wanted.contains(ip) && !self.tolerated.contains(ip);
+        let new: Vec<IpAddr> = ips.iter().filter(new).copied().collect();
+        self.tolerated.extend(new);
+    }
+
     /// From now on it has to have these as well, and they are ours wherever they come from: nobody else
     /// puts the address of a service there but another run of ours.
     pub(super) fn claim(&mut self, ips: &[IpAddr]) {
@@ -155,11 +162,42 @@ impl Device {
 
     /// Takes away these addresses, where they are ours.
     pub(super) fn give_up(&mut self, ips: &[IpAddr]) {
+        self.spare(ips);
+        self.take_away(ips);
+    }
+
+    /// Has these as well from now on.
+    pub(super) fn widen(&mut self, ips: &[IpAddr]) -> Result<Vec<String>, Fault> {
+        let before = (self.wanted.clone(), self.tolerated.clone());
+        self.tolerated.retain(|ip| !ips.contains(ip));
+        self.wanted.extend(ips.iter().filter(|ip| !before.0.contains(ip)));
+        self.set_right().inspect_err(|_| {
+            (self.wanted, self.tolerated) = before;
+            let new = |ip: &mut IpAddr| ips.contains(ip) && !self.wanted.contains(ip);
+            let added = self.added.extract_if(.., new).collect();
+            self.remove_addresses(added);
+        })
+    }
+
+    /// May be without these from now on.
+    pub(super) fn spare(&mut self, ips: &[IpAddr]) {
         self.wanted.retain(|ip| !ips.contains(ip));
-        self.tolerated = ips.to_vec();
+        self.tolerated.retain(|ip| !ips.contains(ip));
+        self.tolerated.extend(ips);
+    }
+
+    /// Takes away what it may be without, where that is ours. What is not stays, and nobody minds.
+    pub(super) fn let_go(&mut self, ips: &[IpAddr]) {
+        let taken = self.take_away(ips);
+        self.tolerated.retain(|ip| !taken.contains(ip));
+    }
+
+    fn take_away(&mut self, ips: &[IpAddr]) -> Vec<IpAddr> {
         let is_ours = self.home.as_ref().is_some_and(|home| home.alias.as_deref() == Some(MARK));
-        let added = self.added.extract_if(.., |ip| ips.contains(ip)).collect();
-        self.remove_addresses(if is_ours { ips.to_vec() } else { added });
+        let added: Vec<IpAddr> = self.added.extract_if(.., |ip| ips.contains(ip)).collect();
+        let taken = if is_ours { ips.to_vec() } else { added };
+        self.remove_addresses(taken.clone());
+        taken
     }
 
     /// Takes away all that is ours: the device if it has our mark, else the addresses that we added.

@@ -30,6 +30,25 @@ impl Interception {
         Self { ips, untracked, table: None, refused: None }
     }
 
+    /// Takes these from now on, and those of before no more. They stay with the device.
+    pub(super) fn follow(&mut self, ips: &[IpAddr], own: &[IpAddr], device: &mut Device) {
+        let next = Self::of(ips.to_vec(), own);
+        if self.ips == next.ips && self.untracked == next.untracked {
+            return;
+        }
+        let before = std::mem::replace(self, next);
+        self.tend(device);
+        // Its rules go behind those that have come.
+        match (before.table, &self.table) {
+            (Some(table), None) => tracing::info!(table = table.name, "interception ends"),
+            (table, _) => drop(table),
+        }
+    }
+
+    pub(super) fn ips(&self) -> &[IpAddr] {
+        &self.ips
+    }
+
     pub(super) fn is_active(&self) -> bool {
         self.table.is_some()
     }

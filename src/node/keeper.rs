@@ -2,6 +2,7 @@
 
 use std::future::pending;
 use std::io;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use tokio::io::unix::AsyncFd;
@@ -22,13 +23,23 @@ const PACE: Duration = Duration::from_millis(100);
 
 /// See the module's head. Without `[interface]` it keeps nothing.
 pub struct Keeper {
-    kept: Option<Kept>,
+    pub(super) kept: Option<Kept>,
+    /// What the configuration says, kept or not.
+    pub(super) said: Option<Interface>,
+    /// What it said no more at a reload, while questions that came in there are answered.
+    pub(super) retired: Option<Kept>,
 }
 
-struct Kept {
-    device: Device,
-    interception: Interception,
-    remove_on_exit: bool,
+pub(super) struct Kept {
+    /// As the device is configured since the start.
+    pub(super) name: String,
+    /// Those of its own that it has to have.
+    pub(super) addresses: Vec<IpAddr>,
+    /// Addresses that the device has until they are let go.
+    pub(super) leaving: Vec<IpAddr>,
+    pub(super) device: Device,
+    pub(super) interception: Interception,
+    pub(super) remove_on_exit: bool,
     news: AsyncFd<Socket>,
     period: Interval,
     pace: Interval,
@@ -47,39 +58,14 @@ impl Keeper {
     /// [`Fault`] when it cannot be.
     pub fn start(said: Option<&Interface>, control: &Control) -> Result<Self, Fault> {
         control.interface_right.set(1.0);
-        let Some(said) = said else { return Ok(Self { kept: None }) };
-        // Before the first look, so that nothing happens unseen behind it.
-        #[expect(
-            deprecated,
-            reason = "its heir wants a promise that nobody else closes the descriptor; it is ours alone"
-        )]
-        let news = route::listen().and_then(AsyncFd::new);
-        let news = news.map_err(|error| Fault::Refused { what: "open a netlink socket".to_owned(), error })?;
-        let mut device = Device::new(&said.name, said.addresses.clone(), said.intercept.clone())?;
-        let done = device.set_right()?;
-        tracing::info!(device = device.name(), addresses = ?said.addresses, changes = done.join(", "), "interface is set up");
-        let (mut period, mut pace) = (interval(PERIOD), interval(PACE));
-        period.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let remove_on_exit = said.remove_on_exit;
-        let kept = Kept {
-            device,
-            interception: Interception::of(said.intercept.clone(), &said.addresses),
-            remove_on_exit,
-            news,
-            period,
-            pace,
-            disturbed: false,
-            thorough: false,
-            wrong: None,
-        };
-        Ok(Self { kept: Some(kept) })
+        let kept = said.map(Kept::start).transpose()?;
+        Ok(Self { kept, said: said.cloned(), retired: None })
     }
 
     /// Keeps nothing, whatever is configured.
-    pub fn none(control: &Control) -> Self {
+    pub fn none(said: Option<&Interface>, control: &Control) -> Self {
         control.interface_right.set(0.0);
-        Self { kept: None }
+        Self { kept: None, said: said.cloned(), retired: None }
     }
 
     /// For when the sockets are ours, and so no other instance serves here: what an earlier one has left
@@ -152,10 +138,49 @@ impl Keeper {
 
     /// Leaves the node as it is to be without us.
     pub fn leave(&mut self) {
-        let Some(kept) = &mut self.kept else { return };
-        kept.interception.leave(&mut kept.device);
-        if kept.remove_on_exit {
-            kept.device.remove();
+        for kept in self.kept.iter_mut().chain(&mut self.retired) {
+            kept.leave();
+        }
+    }
+}
+
+impl Kept {
+    pub(super) fn start(said: &Interface) -> Result<Self, Fault> {
+        // Before the first look, so that nothing happens unseen behind it.
+        #[expect(
+            deprecated,
+            reason = "its heir wants a promise that nobody else closes the descriptor; it is ours alone"
+        )]
+        let news = route::listen().and_then(AsyncFd::new);
+        let news = news.map_err(|error| Fault::Refused { what: "open a netlink socket".to_owned(), error })?;
+        let mut device = Device::new(&said.name, said.addresses.clone(), said.intercept.clone())?;
+        let done = device.set_right()?;
+        tracing::info!(device = device.name(), addresses = ?said.addresses, changes = done.join(", "), "interface is set up");
+        let (mut period, mut pace) = (interval(PERIOD), interval(PACE));
+        period.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let remove_on_exit = said.remove_on_exit;
+        Ok(Self {
+            name: said.name.clone(),
+            addresses: said.addresses.clone(),
+            leaving: Vec::new(),
+            device,
+            interception: Interception::of(said.intercept.clone(), &said.addresses),
+            remove_on_exit,
+            news,
+            period,
+            pace,
+            disturbed: false,
+            thorough: false,
+            wrong: None,
+        })
+    }
+
+    pub(super) fn leave(&mut self) {
+        self.interception.leave(&mut self.device);
+        self.device.let_go(&std::mem::take(&mut self.leaving));
+        if self.remove_on_exit {
+            self.device.remove();
         }
     }
 }

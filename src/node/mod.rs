@@ -3,6 +3,7 @@
 
 mod device;
 mod fault;
+mod follow;
 mod intercept;
 mod keeper;
 mod netlink;
@@ -11,6 +12,7 @@ pub mod privileges;
 mod refusal;
 pub mod resolv_conf;
 mod route;
+pub mod systemd;
 
 pub use fault::Fault;
 pub use keeper::Keeper;

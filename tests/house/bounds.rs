@@ -21,7 +21,7 @@ fn said() -> Bounds {
 
 #[test]
 fn every_bound_is_on_the_page_and_as_large_as_it_says() {
-    let constant = Regex::new(r"(?m)^(?:pub(?:\(\w+\))? )?const ([A-Z_]+): (?:usize|u32|i32) = (.+);$").unwrap();
+    let constant = Regex::new(r"(?m)^(?:pub(?:\(\w+\))? )?const ([A-Z_]+): (?:usize|u64|u32|i32) = (.+);$").unwrap();
     let is_bound = Regex::new(r"^(MOST|MAX)(_|$)|CAPACITY$|^(QUEUE|PIPELINED|LAST_BATCHES|SETS|SOCKETS)$").unwrap();
     let mut there = Bounds::new();
     for (path, text) in source::rust("src") {

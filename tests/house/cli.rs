@@ -42,6 +42,7 @@ fn help() {
       resolv-conf  Point the node at the daemon and back
       health       Ask the running daemon whether it is alive
       reload       Have the running daemon read its configuration again
+      completions  Write what a shell needs to complete command lines of zerohop
 
     Options:
           --config <FILE>  The configuration file [default: $ZEROHOP_CONFIG, else /etc/zerohop/zerohop.toml if it exists, else a built-in quick start]
@@ -288,4 +289,46 @@ fn help_of_run() {
       -h, --help           Print help
     --- err
     ");
+}
+
+#[test]
+fn completions_know_every_verb_in_every_shell() {
+    let verbs = ["run", "check", "explain", "resolv-conf", "health", "reload", "completions"];
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let output = zerohop(Path::new("."), &["completions", shell]);
+        let said = shown(&output);
+        assert!(output.status.success() && verbs.iter().all(|verb| said.contains(verb)), "{shell}: {said}");
+    }
+    insta::assert_snapshot!(shown(&zerohop(Path::new("."), &["completions", "tcsh"])), @r"
+    exit 2
+    --- out
+    --- err
+    error: invalid value 'tcsh' for '<SHELL>'
+      [possible values: bash, elvish, fish, powershell, zsh]
+
+      tip: a similar value exists: 'zsh'
+
+    For more information, try '--help'.
+    ");
+}
+
+#[test]
+fn bash_completes_what_has_been_begun() {
+    if !tools::have(&["bash"]) {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("zerohop"), zerohop(Path::new("."), &["completions", "bash"]).stdout).unwrap();
+    let completed = |words: &str| {
+        // As readline calls it: the words, which one the cursor is in, and the last two.
+        let script = format!(
+            "source ./zerohop; COMP_WORDS=({words}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); \
+             _zerohop zerohop \"${{COMP_WORDS[-1]}}\" \"${{COMP_WORDS[-2]}}\"; echo \"${{COMPREPLY[@]}}\""
+        );
+        let output = Command::new("bash").args(["-c", &script]).current_dir(directory.path()).output().unwrap();
+        String::from_utf8([output.stdout, output.stderr].concat()).unwrap()
+    };
+    assert_eq!(completed("zerohop res"), "resolv-conf\n");
+    assert_eq!(completed("zerohop resolv-conf re"), "restore\n");
+    assert_eq!(completed("zerohop run --j"), "--join\n");
 }

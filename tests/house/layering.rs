@@ -21,7 +21,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("forward", &["cache", "clock", "config", "dns", "metrics", "upstream"]),
     ("handler", &["cache", "clock", "config", "dns", "forward", "metrics", "upstream", "zone"]),
     ("listener", &["cache", "clock", "datagram", "dns", "forward", "handler", "metrics", "upstream"]),
-    ("node", &["config", "dns", "metrics", "upstream"]),
+    ("node", &["config", "dns", "listener", "metrics", "upstream"]),
     ("admin", &["clock", "dns", "forward", "listener", "metrics"]),
     (
         "daemon",

@@ -221,9 +221,11 @@ fn the_files_that_documents_link_to_exist() {
         "CONTRIBUTING.md",
         "CHANGELOG.md",
         "SECURITY.md",
-        "static-pod/README.md",
         "benches/README.md",
         "docs/clients.md",
+        "docs/kubernetes.md",
+        "docs/packages.md",
+        "docs/static-pod.md",
     ] {
         for captures in link.captures_iter(&source::read(page)) {
             let path = Path::new(page).parent().unwrap().join(&captures[1]);

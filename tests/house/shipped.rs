@@ -2,15 +2,15 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use zerohop::config::{self, Loaded, USUAL_FILE};
 
-use crate::{source, tools};
+use crate::source;
 
 const UNIT: &str = "systemd/zerohop.service";
-const POD: &str = "static-pod/zerohop.yaml";
-const BINARY: &str = "/usr/bin/zerohop";
+/// Where configurations are shipped.
+const CONFIGURED: &[&str] = &["packaging", "packaging/kustomize/base", "packaging/kustomize/intercept"];
+pub(crate) const BINARY: &str = "/usr/bin/zerohop";
 
 /// The configuration in `text`, as if it were the node's file.
 pub(crate) fn parse(name: &str, text: &str) -> Loaded {
@@ -27,7 +27,7 @@ fn below(directories: &[&str], extension: &str) -> Vec<PathBuf> {
 
 #[test]
 fn every_shipped_configuration_loads_without_a_warning() {
-    let files = below(&["packaging", "systemd", "static-pod", "docs"], "toml");
+    let files = below(CONFIGURED, "toml");
     assert!(files.iter().any(|path| path.ends_with("packaging/zerohop.toml")));
     for path in files {
         parse(&path.display().to_string(), &fs::read_to_string(&path).unwrap());
@@ -36,7 +36,7 @@ fn every_shipped_configuration_loads_without_a_warning() {
 
 #[test]
 fn every_configuration_in_a_document_loads_without_a_warning() {
-    for path in below(&[".", "docs", "packaging", "systemd", "static-pod", "benches"], "md") {
+    for path in below(&[".", "docs", "benches"], "md") {
         for block in source::blocks(&fs::read_to_string(&path).unwrap(), "toml") {
             parse(&path.display().to_string(), &block);
         }
@@ -44,43 +44,17 @@ fn every_configuration_in_a_document_loads_without_a_warning() {
 }
 
 #[test]
-fn unit_and_pod_start_the_binary_with_the_usual_file() {
-    let unit = source::read(UNIT);
-    assert!(unit.contains(&format!("\nExecStart={BINARY} run --config {USUAL_FILE}\n")));
-    let pod = source::read(POD);
-    assert!(pod.contains(&format!("command: [\"{BINARY}\"]")));
-    assert!(pod.contains(&format!("args: [\"run\", \"--config\", \"{USUAL_FILE}\"]")));
+fn the_unit_starts_the_binary_with_the_usual_file() {
+    assert!(source::read(UNIT).contains(&format!("\nExecStart={BINARY} run --config {USUAL_FILE}\n")));
 }
 
 #[test]
-fn the_pod_fits_the_configuration_that_is_shipped() {
-    let config = parse("packaging", &source::read("packaging/zerohop.toml")).config;
-    let admin = config.admin.listen.unwrap();
-    let pod = source::read(POD);
-    for path in ["/ready", "/health"] {
-        let probe = format!("httpGet: {{ host: {}, port: {}, path: {path} }}", admin.ip(), admin.port());
-        assert!(pod.contains(&probe), "{probe}");
+fn the_image_is_the_binary_with_the_usual_file() {
+    let recipe = source::read("packaging/Containerfile");
+    assert!(recipe.contains(&format!("\nCOPY zerohop {BINARY}\n")) && recipe.contains(&format!("[\"{BINARY}\"]")));
+    assert!(recipe.contains(&format!("\"--config\", \"{USUAL_FILE}\"]")));
+    for page in ["packaging/Containerfile", "docs/packages.md", "docs/static-pod.md"] {
+        let image = format!("zerohop:{}", env!("CARGO_PKG_VERSION"));
+        assert!(source::read(page).contains(&image), "{page} names another image than {image}");
     }
-    for listen in config.server.listen {
-        for protocol in ["UDP", "TCP"] {
-            assert!(pod.contains(&format!("containerPort: {}, protocol: {protocol}", listen.port())));
-        }
-    }
-    let version = format!("image: zerohop:{}\n", env!("CARGO_PKG_VERSION"));
-    assert!(pod.contains(&version), "{version}");
-    assert!(source::read("static-pod/README.md").contains(&format!("zerohop:{}", env!("CARGO_PKG_VERSION"))));
-}
-
-#[test]
-fn systemd_has_nothing_to_say_about_the_unit() {
-    if !tools::have(&["systemd-analyze"]) {
-        return;
-    }
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("zerohop.service");
-    // The check wants to see the binary, which need not be installed here.
-    fs::write(&path, source::read(UNIT).replace(BINARY, env!("CARGO_BIN_EXE_zerohop"))).unwrap();
-    let output = Command::new("systemd-analyze").arg("verify").arg(&path).output().unwrap();
-    let said = [output.stdout, output.stderr].concat();
-    assert!(output.status.success() && said.is_empty(), "{}", String::from_utf8_lossy(&said));
 }

@@ -106,7 +106,10 @@ impl Zerohop {
 
     /// Writes other sections into the file. Returns whether that changes it.
     pub(crate) fn write_config(&self, sections: &str) -> bool {
-        let text = text(self.address, self.admin, &self.server, sections);
+        self.write_text(&self.config_text(sections))
+    }
+
+    fn write_text(&self, text: &str) -> bool {
         let is_new = std::fs::read_to_string(self.config()).unwrap() != text;
         std::fs::write(self.config(), text).unwrap();
         is_new
@@ -115,9 +118,14 @@ impl Zerohop {
     /// Has it read these sections, and waits until it has swapped them in or turned them down. What
     /// is new it notices by itself; otherwise it is told to.
     pub(crate) fn reload(&self, sections: &str) {
+        self.reload_text(&self.config_text(sections));
+    }
+
+    /// As [`Self::reload`], with the whole text of the file.
+    pub(crate) fn reload_text(&self, text: &str) {
         let reloads = |metrics: &Metrics| metrics.sum("zerohop_reloads_total", &[]);
         let before = reloads(&self.metrics());
-        if !self.write_config(sections) {
+        if !self.write_text(text) {
             self.process.signal(Signal::SIGHUP);
         }
         until("the reload", || (reloads(&self.metrics()) > before).then_some(()));

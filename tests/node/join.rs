@@ -131,11 +131,14 @@ fn a_death_costs_what_was_being_worked_on_and_nothing_else() {
     });
     // Read, and not answered: one question of each worker at that rate.
     assert!(hits.failed.len() <= 2, "{:?}", hits.failed);
-    // Those that were out to the upstream for its 30 ms, and had been asked there.
-    for lost in &misses.failed {
+    // Those that were out to the upstream for its 30 ms, and had been asked there; and those that were read
+    // and about to be.
+    let was_asked = |lost: &&String| {
         let name = lost.split(':').next().unwrap();
-        assert!(begun.iter().any(|asked| asked.starts_with(name)), "{lost} was lost and never asked");
-    }
+        begun.iter().any(|asked| asked.starts_with(name))
+    };
+    let never: Vec<&String> = misses.failed.iter().filter(|lost| !was_asked(lost)).collect();
+    assert!(never.len() <= 2, "{never:?} were lost and never asked");
     assert_eq!(hits.took.len() + hits.failed.len() + misses.took.len() + misses.failed.len(), 2000);
     assert!(misses.failed.len() < 60, "{:?}", misses.failed);
 }
@@ -286,7 +289,7 @@ fn whoever_joins_while_the_last_questions_are_answered_serves_at_once() {
 }
 
 /// What a log says, line by line.
-fn messages(process: &Process) -> String {
+pub(crate) fn messages(process: &Process) -> String {
     let log = process.output();
     let messages = log.lines().filter_map(|line| line.split_once("\"message\":\"")?.1.split('"').next());
     messages.collect::<Vec<_>>().join("\n")

@@ -120,6 +120,23 @@ fn questions_under_way_at_sigterm_are_answered() {
 }
 
 #[test]
+fn with_lameduck_it_answers_on_and_says_that_it_will_not() {
+    let mut zerohop = Zerohop::with_server("lameduck = 60", OWN);
+    assert_eq!(http(zerohop.admin, "/ready").unwrap().0, 200);
+    zerohop.process.signal(Signal::SIGTERM);
+    let said =
+        until("a word that it is not ready", || http(zerohop.admin, "/ready").filter(|(status, _)| *status == 503));
+    assert_eq!(said.1, "zerohop is stopping\n");
+    for _ in 0..10 {
+        assert_eq!(Ask::new("a.own.example.", A).udp(zerohop.address).data(A), ["10.0.0.1"]);
+    }
+    assert_eq!(http(zerohop.admin, "/health").unwrap().0, 200);
+    assert!(zerohop.process.ended().is_none());
+    zerohop.process.signal(Signal::SIGTERM);
+    assert_eq!(zerohop.process.exit_code(), Some(0), "a second signal ends it");
+}
+
+#[test]
 fn a_second_instance_on_the_same_port_does_not_start() {
     let first = Zerohop::start(OWN);
     // With a control socket of its own.

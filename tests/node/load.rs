@@ -23,12 +23,17 @@ pub(crate) struct Load {
     sent: AtomicU16,
 }
 
+/// What came for the question of this number, and after how long.
+type Numbered = (usize, Option<(Duration, ResponseCode)>);
+
 /// What clients saw.
 pub(crate) struct Seen {
     /// How long each reply took, the shortest in front.
     pub(crate) took: Vec<Duration>,
     /// Those that had no answer.
     pub(crate) failed: Vec<String>,
+    /// Replies to what had been answered.
+    pub(crate) repeated: usize,
 }
 
 impl Load {
@@ -40,6 +45,16 @@ impl Load {
     pub(crate) fn until_sent(&self, count: u16) {
         let longest = STUB + 4 * Duration::from_secs(1) * u32::from(self.count) / self.per_second;
         until_within(longest, "questions to be sent", || (self.sent.load(Relaxed) >= count).then_some(()));
+    }
+
+    /// How many have been sent.
+    pub(crate) fn sent(&self) -> u16 {
+        self.sent.load(Relaxed)
+    }
+
+    /// Whether some have not been sent yet.
+    pub(crate) fn is_going_on(&self) -> bool {
+        self.sent() < self.count
     }
 
     /// Asks for `n<number>.<zone>`, and waits for all replies as long as a stub would.
@@ -61,9 +76,13 @@ impl Load {
                 sockets[number % PORTS].send_to(&octets, server).unwrap();
                 self.sent.store(id + 1, Relaxed);
             }
-            let mut seen = Seen { took: Vec::new(), failed: Vec::new() };
-            for replies in listening {
-                for (number, reply) in replies.join().unwrap() {
+            let mut seen = Seen { took: Vec::new(), failed: Vec::new(), repeated: 0 };
+            for (port, replies) in listening.into_iter().enumerate() {
+                let (replies, repeated) = replies.join().unwrap();
+                seen.repeated += repeated;
+                sockets[port].set_nonblocking(true).unwrap();
+                seen.repeated += std::iter::from_fn(|| sockets[port].recv(&mut [0; 1500]).ok()).count();
+                for (number, reply) in replies {
                     match reply {
                         Some((took, ResponseCode::NoError)) => seen.took.push(took),
                         Some((took, rcode)) => seen.failed.push(format!("{}: {rcode} after {took:?}", names[number])),
@@ -80,16 +99,13 @@ impl Load {
         Duration::from_secs(1) * u32::try_from(number).unwrap() / self.per_second
     }
 
-    /// What came for each number that is asked through this port, and how long after it was due.
-    fn listen(
-        &self,
-        socket: &UdpSocket,
-        began: Instant,
-        port: usize,
-    ) -> Vec<(usize, Option<(Duration, ResponseCode)>)> {
+    /// What came for each number that is asked through this port, how long after it was due, and how many
+    /// came again.
+    fn listen(&self, socket: &UdpSocket, began: Instant, port: usize) -> (Vec<Numbered>, usize) {
         let numbers: Vec<usize> = (port..usize::from(self.count)).step_by(PORTS).collect();
         let mut replies: Vec<_> = numbers.into_iter().map(|number| (number, None)).collect();
         let end = began + self.due(usize::from(self.count)) + STUB;
+        let mut repeated = 0;
         let mut buffer = [0; 1500];
         while replies.iter().any(|(_, reply)| reply.is_none()) {
             let left = end.saturating_duration_since(now());
@@ -101,9 +117,9 @@ impl Load {
             let number = usize::from(u16::from_be_bytes([buffer[0], buffer[1]]));
             let reply = Reply::new(buffer[..length].to_vec());
             let took = now().saturating_duration_since(began + self.due(number));
-            replies[number / PORTS].1 = Some((took, reply.rcode()));
+            repeated += usize::from(replies[number / PORTS].1.replace((took, reply.rcode())).is_some());
         }
-        replies
+        (replies, repeated)
     }
 }
 

@@ -25,6 +25,7 @@
 //! | [`pod`] | a client in a network beside the node's |
 //! | [`firewall`] | what happens to packets on their way |
 //! | [`oracle`] | what a packet deserves, told from its octets |
+//! | [`packages`] | what goes onto nodes: image, packages, manifests |
 //! | [`stubs`] | the stub clients of real programs, in a network of their own |
 //! | the rest | tests, a file for each subject |
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on has failed")]
@@ -60,6 +61,7 @@ mod metrics;
 mod namespace;
 mod oracle;
 mod outages;
+mod packages;
 mod peers;
 mod pod;
 mod polardns;
@@ -69,6 +71,11 @@ mod process;
 mod python;
 mod recorder;
 mod reload;
+mod reload_interface;
+mod reload_listen;
+mod reload_standby;
+mod reload_stop;
+mod reload_storm;
 mod renewal;
 mod resolv_conf;
 mod rfc8906;
@@ -76,9 +83,11 @@ mod search_path;
 mod secrecy;
 mod seeds;
 mod seeds_kubernetes;
+mod service_manager;
 mod snapshots;
 mod streams;
 mod stubs;
+mod systemd;
 mod tcp;
 mod tls_client;
 mod tls_server;

@@ -24,7 +24,7 @@ use zerohop::node::privileges;
 
 use super::client::{Ask, ask};
 use super::harness::{Zerohop, http, zerohop};
-use super::namespace::{NODE, alone};
+use super::namespace::{NODE, OTHER, alone};
 use super::process::{Process, find, free_address, say_skipped};
 use super::wait::until;
 
@@ -442,5 +442,33 @@ fn the_unit_and_our_own_filter_let_through_all_that_it_calls() {
         let refused: Vec<&str> =
             confined.lines().filter(|line| line.contains(" EPERM ") || line.contains(" EACCES ")).collect();
         assert!(refused.is_empty(), "{refused:#?}");
+    });
+}
+
+#[test]
+fn a_device_that_comes_with_a_reload_takes_a_start_and_a_port_does_not() {
+    alone(|ip| {
+        ip.run("address add 169.254.20.10/32 dev lo");
+        let mut zerohop = Zerohop::at(NODE.parse().unwrap(), OWN);
+        let more = zerohop.config_text(OWN).replacen(&format!("\"{NODE}\""), &format!("\"{NODE}\", \"{OTHER}\""), 1);
+        zerohop.reload_text(&format!("{more}[interface]\nname = 'lo'\n"));
+        assert_eq!(zerohop.reloads(), (0, 1));
+        zerohop.log_line(&[
+            "ERROR",
+            "the device lo is not as it should be, and to change that needs CAP_NET_ADMIN",
+            "; or start zerohop anew: by a start without [interface] the capability is given up",
+        ]);
+        // Port 53 at another address.
+        ip.run("address add 169.254.20.11/32 dev lo");
+        zerohop.reload_text(&more);
+        assert_eq!(zerohop.reloads(), (1, 1));
+        assert_eq!(Ask::new("a.own.example.", A).udp(OTHER.parse().unwrap()).data(A), ["10.0.0.1"]);
+        assert_eq!(Ask::new("a.own.example.", A).tcp(OTHER.parse().unwrap()).data(A), ["10.0.0.1"]);
+        ip.run("address del 169.254.20.11/32 dev lo");
+        zerohop.process.signal(Signal::SIGTERM);
+        assert_eq!(zerohop.process.exit_code(), Some(0));
+        fs::write(zerohop.config(), format!("{more}[interface]\nname = 'lo'\n")).unwrap();
+        zerohop.start_again();
+        assert!(ip.says("-oneline address show dev lo").contains(" 169.254.20.11/32 "));
     });
 }

@@ -67,9 +67,14 @@ pub(crate) struct Process {
 impl Process {
     /// Starts a program whose standard output and error go to the file `output`.
     pub(crate) fn start(command: &mut Command, output: &Path) -> Self {
+        Self::reading(command, Stdio::null(), output)
+    }
+
+    /// The same, with this as its standard input.
+    pub(crate) fn reading(command: &mut Command, input: Stdio, output: &Path) -> Self {
         let file = File::create(output).unwrap();
         let both = file.try_clone().unwrap();
-        let child = command.stdin(Stdio::null()).stdout(both).stderr(file).spawn().unwrap();
+        let child = command.stdin(input).stdout(both).stderr(file).spawn().unwrap();
         Self { child, output: output.to_owned() }
     }
 

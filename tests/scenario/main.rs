@@ -22,4 +22,5 @@ mod reload;
 mod reply;
 mod special;
 mod stale;
+mod upstreams;
 mod world;

@@ -1,6 +1,6 @@
 //! The stage: the real line over upstreams that follow a script, under paused time.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::rc::Rc;
@@ -15,177 +15,18 @@ use tokio::task::LocalSet;
 use zerohop::cache::{Failures, Front, Store};
 use zerohop::clock::Clock;
 use zerohop::config;
-use zerohop::daemon::build;
+use zerohop::daemon::build::{self, Parts};
 use zerohop::daemon::nameservers::Nameservers;
-use zerohop::dns::name::write_text;
-use zerohop::dns::query::write_upstream_query;
-use zerohop::dns::{Name, Protocol, Question};
+use zerohop::dns::{Name, Protocol};
 use zerohop::forward::{Forwarder, Shared};
 use zerohop::handler::{Client, Deferred, Handled, Handler, Tables};
 use zerohop::metrics::Registry;
-use zerohop::upstream::matching::{Match, classify};
-use zerohop::upstream::{Exchange, Exchanged, Reply, Route, Server, Way, probe, watch_loops};
+use zerohop::upstream::{Exchange, Route, probe, watch_loops};
 
 pub(crate) use crate::answer::Answer;
 pub(crate) use crate::reply::reply;
-
-/// What an upstream does with one question.
-#[derive(Clone)]
-pub(crate) enum Act {
-    /// Replies with these records, sections parted by `--`, after a while.
-    Reply { after: Duration, rcode: ResponseCode, records: String },
-    /// Says nothing.
-    Silence,
-    /// The packet gets lost; a stream sends it again.
-    Lost(String),
-    /// The network says that it is not there.
-    Unreachable,
-    /// Replies with a message that claims more records than it has.
-    Garbage,
-    /// Replies with these octets.
-    Octets(Vec<u8>),
-    /// Sends these packets, one each 100 ms, which count if they are the reply to a query with
-    /// [`ID`]. Behind one that is truncated, the next comes over TCP.
-    Packets(Vec<Vec<u8>>),
-}
-
-/// The ID of queries, both to the line and from it.
-pub(crate) const ID: u16 = 0x4242;
-
-/// What a question that comes without EDNS ends with.
-pub(crate) const WITHOUT_EDNS: &str = ", without EDNS";
-
-impl Act {
-    pub(crate) fn data(records: &str) -> Self {
-        Self::Reply { after: Duration::from_millis(1), rcode: ResponseCode::NoError, records: records.to_owned() }
-    }
-
-    pub(crate) fn rcode(rcode: ResponseCode) -> Self {
-        Self::Reply { after: Duration::from_millis(1), rcode, records: String::new() }
-    }
-
-    pub(crate) fn nxdomain(soa: &str) -> Self {
-        let records = format!("--\n{soa}");
-        Self::Reply { after: Duration::from_millis(1), rcode: ResponseCode::NXDomain, records }
-    }
-
-    /// NXDOMAIN at the end of an alias.
-    pub(crate) fn nxdomain_behind(alias: &str, soa: &str) -> Self {
-        let records = format!("{alias}\n--\n{soa}");
-        Self::Reply { after: Duration::from_millis(1), rcode: ResponseCode::NXDomain, records }
-    }
-
-    pub(crate) fn late(self, after: Duration) -> Self {
-        match self {
-            Self::Reply { rcode, records, .. } => Self::Reply { after, rcode, records },
-            other => other,
-        }
-    }
-}
-
-type Script = Box<dyn Fn(SocketAddr, &str) -> Act>;
-
-/// Upstreams that follow a script and remember what they were asked.
-pub(crate) struct Upstreams {
-    clock: Clock,
-    script: RefCell<Option<Script>>,
-    asked: RefCell<Vec<(SocketAddr, String)>>,
-    /// The same, but over a stream from the start.
-    streamed: Cell<usize>,
-    /// How often servers that were set aside were asked whether they are back.
-    probes: Cell<usize>,
-    /// The queries that tell of loops.
-    loop_checks: RefCell<Vec<(SocketAddr, Vec<u8>)>>,
-    says_to_loop_checks: Cell<Option<ResponseCode>>,
-}
-
-impl Exchange for Upstreams {
-    fn exchange<'a>(&'a self, server: &'a Arc<Server>, question: &'a Question, way: Way) -> Exchanged<'a> {
-        let mut text = String::new();
-        write_text(question.name(), &mut text).unwrap();
-        let text = format!("{text} {}", question.rtype());
-        let asked = format!("{text}{}", if question.has_edns() { "" } else { WITHOUT_EDNS });
-        match way {
-            Way::Usual => self.asked.borrow_mut().push((server.address, asked)),
-            Way::Stream => self.streamed.set(self.streamed.get() + 1),
-        }
-        self.act(server.address, text, question, way)
-    }
-}
-
-impl Upstreams {
-    fn new(clock: Clock) -> Self {
-        let (script, asked, streamed, probes, loop_checks, says_to_loop_checks) = Default::default();
-        Self { clock, script, asked, streamed, probes, loop_checks, says_to_loop_checks }
-    }
-
-    fn act<'a>(&'a self, server: SocketAddr, text: String, question: &'a Question, way: Way) -> Exchanged<'a> {
-        let asked = format!("{text}{}", if question.has_edns() { "" } else { WITHOUT_EDNS });
-        let act = self.script.borrow().as_ref().map_or(Act::Silence, |script| script(server, &asked));
-        Box::pin(async move {
-            let octets = match act {
-                Act::Reply { after, rcode, records } => {
-                    tokio::time::sleep(after).await;
-                    reply(&text, rcode, &records)
-                }
-                Act::Lost(records) if way == Way::Stream => {
-                    tokio::time::sleep(millis(200)).await;
-                    reply(&text, ResponseCode::NoError, &records)
-                }
-                Act::Silence | Act::Lost(_) => std::future::pending().await,
-                Act::Unreachable => return Err(std::io::Error::from(std::io::ErrorKind::ConnectionRefused).into()),
-                Act::Garbage => {
-                    let mut octets = reply(&text, ResponseCode::NoError, "");
-                    octets[7] = 9;
-                    octets
-                }
-                Act::Octets(octets) => octets,
-                Act::Packets(packets) => arrive(packets, question).await,
-            };
-            Ok(Reply { octets, arrived: self.clock.now() })
-        })
-    }
-}
-
-/// Waits for the packet that is the reply, as an exchange over sockets does.
-async fn arrive(packets: Vec<Vec<u8>>, question: &Question) -> Vec<u8> {
-    let mut over_tcp = false;
-    for packet in packets {
-        match (classify(&packet, ID, question), over_tcp) {
-            (Match::Reply, _) | (Match::Truncated, true) => return packet,
-            (Match::Truncated, false) => over_tcp = true,
-            (Match::Foreign, _) => {}
-        }
-        tokio::time::sleep(millis(100)).await;
-    }
-    std::future::pending().await
-}
-
-/// The same upstreams as the prober sees them.
-struct Probed(Rc<Upstreams>);
-
-impl Exchange for Probed {
-    fn exchange<'a>(&'a self, server: &'a Arc<Server>, question: &'a Question, way: Way) -> Exchanged<'a> {
-        self.0.probes.set(self.0.probes.get() + 1);
-        self.0.act(server.address, ". NS".to_owned(), question, way)
-    }
-}
-
-/// The same upstreams as they are watched for loops: to such questions they say nothing, unless told.
-struct Watched(Rc<Upstreams>);
-
-impl Exchange for Watched {
-    fn exchange<'a>(&'a self, server: &'a Arc<Server>, question: &'a Question, _: Way) -> Exchanged<'a> {
-        let query = write_upstream_query(question, ID, 1232);
-        self.0.loop_checks.borrow_mut().push((server.address, query));
-        let says = self.0.says_to_loop_checks.get();
-        Box::pin(async move {
-            let Some(rcode) = says else { return std::future::pending().await };
-            tokio::time::sleep(millis(500)).await;
-            Ok(Reply { octets: reply(". TXT", rcode, ""), arrived: self.0.clock.now() })
-        })
-    }
-}
+pub(crate) use crate::upstreams::{Act, ID, WITHOUT_EDNS};
+use crate::upstreams::{Probed, Upstreams, Watched};
 
 /// Workers, tables and upstreams, as the daemon puts them together.
 pub(crate) struct World {
@@ -195,7 +36,6 @@ pub(crate) struct World {
     workers: Vec<RefCell<Handler>>,
     pub(crate) shared: Arc<Shared>,
     clock: Clock,
-    generation: Cell<u64>,
     /// The name of the readiness check.
     pub(crate) ready: Name,
 }
@@ -213,7 +53,7 @@ impl World {
     pub(crate) fn with_store(toml: &str, count: usize, bytes: u64) -> Self {
         let clock = Clock::start();
         let registry = Arc::new(Registry::new(count));
-        let tables = Self::tables(toml, None, 1, &registry);
+        let tables = Self::tables(toml, None, &registry);
         let ready = tables.ready.clone();
         let tables = Arc::new(ArcSwap::from_pointee(tables));
         let (store, _) = Store::start(bytes, 20).unwrap();
@@ -234,26 +74,24 @@ impl World {
             RefCell::new(Handler::new(index, Arc::clone(&tables), Front::new(1 << 20), forwarder, series, clock))
         };
         let workers = (0..count).map(worker).collect();
-        Self { upstreams, registry, tables, workers, shared, clock, generation: Cell::new(1), ready }
+        Self { upstreams, registry, tables, workers, shared, clock, ready }
     }
 
-    fn tables(toml: &str, previous: Option<&Tables>, generation: u64, registry: &Registry) -> Tables {
+    fn tables(toml: &str, previous: Option<&Tables>, registry: &Registry) -> Tables {
         let toml = format!("[server]\nlisten = ['127.0.0.1:1053']\n{toml}");
         let loaded = config::parse(Path::new("test.toml"), &toml).unwrap_or_else(|faults| panic!("{faults}"));
         let nameservers = Nameservers::read(&loaded.config, &loaded.config.addresses());
-        build::tables(&loaded.config, &nameservers, previous, generation, registry, build::secret_name()).unwrap()
+        build::tables(Parts { config: &loaded.config, nameservers: &nameservers, registry, previous }).unwrap()
     }
 
     /// Swaps in another configuration, as a reload does.
     pub(crate) fn reload(&self, toml: &str) {
-        self.generation.set(self.generation.get() + 1);
-        let tables = Self::tables(toml, Some(&self.tables.load()), self.generation.get(), &self.registry);
-        self.tables.store(Arc::new(tables));
+        self.tables.store(Arc::new(Self::tables(toml, Some(&self.tables.load()), &self.registry)));
     }
 
     /// Takes the counters out of the live tables, which no configuration can do.
     pub(crate) fn break_tables(&self, toml: &str) {
-        let mut tables = Self::tables(toml, None, u64::MAX, &self.registry);
+        let mut tables = Self::tables(toml, Some(&self.tables.load()), &self.registry);
         tables.series.clear();
         self.tables.store(Arc::new(tables));
     }

@@ -17,7 +17,7 @@ pub use client::ask;
 pub use seat::{Seat, SeatError};
 pub use server::{Order, serve_control};
 pub use standby::{Inheritance, stand_by};
-pub use succession::Succession;
+pub use succession::{Offer, Succession};
 
 /// What a client wants.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
@@ -40,7 +40,7 @@ enum News {
     /// Somebody else stands by.
     Wait { pid: u32 },
     /// Descriptors that come along: the lock, the control socket, then the listeners. What these are
-    /// the kernel says. So many are still to come.
+    /// the kernel says. So many are still to come; behind the last of them, what came before is no more.
     Sockets { left: usize },
     /// It is its turn. A descriptor that comes along is a snapshot of the cache.
     Serve,

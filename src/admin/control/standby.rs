@@ -75,27 +75,30 @@ pub async fn stand_by(path: &Path) -> Result<Inheritance, SeatError> {
 async fn join(mut stream: UnixStream, path: &Path) -> io::Result<Option<Inheritance>> {
     let pid = std::process::id();
     timeout(PATIENCE, stream.write_all(&line::written(&Request::Join { pid })?)).await??;
-    let (mut come, mut descriptors) = (Vec::new(), Vec::new());
-    // How many descriptors there are, once all have come.
-    let mut whole = None;
+    let (mut come, mut coming, mut descriptors) = (Vec::new(), Vec::new(), Vec::new());
+    let mut is_whole = false;
     let is_told = loop {
-        match news(&stream, &mut come, &mut descriptors).await {
+        match news(&stream, &mut come, &mut coming).await {
             Ok(Some(News::Wait { pid })) => tracing::info!(pid, "another instance stands by: waiting behind it"),
             Ok(Some(News::Sockets { left })) => {
-                whole = (left == 0).then_some(descriptors.len());
-                if whole.is_some() {
-                    tracing::info!(control = %path.display(), descriptors = descriptors.len(), "standing by");
+                if left > 0 {
+                    continue;
                 }
+                descriptors = std::mem::take(&mut coming);
+                let message = if is_whole { "standing by, with other sockets" } else { "standing by" };
+                is_whole = true;
+                tracing::info!(control = %path.display(), descriptors = descriptors.len(), message);
             }
-            Ok(Some(News::Serve)) if whole.is_some() => break true,
+            Ok(Some(News::Serve)) if is_whole => break true,
             Ok(Some(News::Serve)) => return Err(io::ErrorKind::InvalidData.into()),
             // Whatever the kernel calls it, the other one is gone.
-            Ok(None) | Err(_) if whole.is_some() => break false,
+            Ok(None) | Err(_) if is_whole => break false,
             Ok(None) => return Ok(None),
             Err(error) => return Err(error),
         }
     };
-    let cache = descriptors.split_off(whole.unwrap_or(0)).pop();
+    // It comes with the word.
+    let cache = coming.pop().filter(|_| is_told);
     let mut descriptors = descriptors.into_iter();
     let (Some(lock), Some(listener)) = (descriptors.next(), descriptors.next()) else {
         return Err(io::ErrorKind::InvalidData.into());

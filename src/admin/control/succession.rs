@@ -22,8 +22,9 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// See the module's head.
 #[derive(Debug)]
 pub struct Succession {
-    /// The lock and the control socket, then the listeners.
-    descriptors: RefCell<Vec<Rc<OwnedFd>>>,
+    /// The lock and the control socket.
+    own: Vec<Rc<OwnedFd>>,
+    listeners: Rc<Listeners>,
     /// For one standby. Others wait for it to leave.
     place: Semaphore,
     /// The pid of whoever has the place.
@@ -42,7 +43,8 @@ impl Succession {
     pub fn new(seat: Option<&Seat>) -> io::Result<Self> {
         let own = seat.map(Seat::duplicates).transpose()?;
         Ok(Self {
-            descriptors: RefCell::new(own.into_iter().flatten().map(Rc::new).collect()),
+            own: own.into_iter().flatten().map(Rc::new).collect(),
+            listeners: Rc::default(),
             place: Semaphore::new(1),
             standby: Cell::default(),
             is_leaving: watch::Sender::new(false),
@@ -51,13 +53,14 @@ impl Succession {
         })
     }
 
-    /// Has this socket handed over as well.
+    /// Has this socket handed over as well, for as long as the offer is kept.
     ///
     /// # Errors
     /// When the process has no descriptors left.
-    pub fn offer(&self, socket: impl AsFd) -> io::Result<()> {
-        self.descriptors.borrow_mut().push(Rc::new(socket.as_fd().try_clone_to_owned()?));
-        Ok(())
+    pub fn offer(&self, socket: impl AsFd) -> io::Result<Offer> {
+        let descriptor = Rc::new(socket.as_fd().try_clone_to_owned()?);
+        self.listeners.change(|open| open.push(Rc::clone(&descriptor)));
+        Ok(Offer { descriptor, listeners: Rc::clone(&self.listeners) })
     }
 
     /// Whether somebody stands by.
@@ -68,6 +71,11 @@ impl Succession {
     /// Has a snapshot of the cache go along when somebody is told to serve.
     pub fn bequeath(&self, cache: OwnedFd) {
         self.cache.replace(Some(Rc::new(cache)));
+    }
+
+    /// The listeners that would be handed over.
+    pub fn offered(&self) -> Vec<Rc<OwnedFd>> {
+        self.listeners.open.borrow().clone()
     }
 
     /// Lets whoever stands by serve. Returns whether somebody does.
@@ -99,22 +107,33 @@ impl Succession {
         ended
     }
 
-    async fn attend_first(&self, stream: &mut UnixStream, come: &mut Vec<u8>, pid: u32) -> io::Result<()> {
-        let descriptors = self.descriptors.borrow().clone();
+    /// Gives the standby all that there is now, in place of what it was given before.
+    async fn hand_over(&self, stream: &UnixStream) -> io::Result<()> {
+        let descriptors: Vec<_> = self.own.iter().chain(&*self.listeners.open.borrow()).cloned().collect();
         let mut left = descriptors.len();
         for some in descriptors.chunks(MOST_DESCRIPTORS) {
             left -= some.len();
             let some: Vec<BorrowedFd<'_>> = some.iter().map(|descriptor| descriptor.as_fd()).collect();
             tell(stream, &News::Sockets { left }, &some).await?;
         }
+        Ok(())
+    }
+
+    async fn attend_first(&self, stream: &mut UnixStream, come: &mut Vec<u8>, pid: u32) -> io::Result<()> {
+        let mut changes = self.listeners.changes.subscribe();
+        self.hand_over(stream).await?;
         tracing::info!(pid, "a standby has joined");
         let mut is_leaving = self.is_leaving.subscribe();
-        tokio::select! {
-            biased;
-            _ = is_leaving.wait_for(|&leaving| leaving) => {}
-            _ = message::<Request>(stream, come) => {
-                tracing::info!(pid, "the standby has left");
-                return Ok(());
+        loop {
+            tokio::select! {
+                biased;
+                _ = is_leaving.wait_for(|&leaving| leaving) => break,
+                _ = message::<Request>(stream, come) => {
+                    tracing::info!(pid, "the standby has left");
+                    return Ok(());
+                }
+                // What it has of a socket that is closed here would take in packets that nobody reads.
+                _ = changes.changed() => self.hand_over(stream).await?,
             }
         }
         let cache = self.cache.borrow().clone();
@@ -132,6 +151,32 @@ impl Succession {
         }
         self.is_succeeded.set(true);
         Ok(())
+    }
+}
+
+#[derive(Debug, Default)]
+struct Listeners {
+    open: RefCell<Vec<Rc<OwnedFd>>>,
+    changes: watch::Sender<()>,
+}
+
+impl Listeners {
+    fn change(&self, change: impl FnOnce(&mut Vec<Rc<OwnedFd>>)) {
+        change(&mut self.open.borrow_mut());
+        self.changes.send_replace(());
+    }
+}
+
+/// A socket that a standby gets, until this is dropped.
+#[derive(Debug)]
+pub struct Offer {
+    descriptor: Rc<OwnedFd>,
+    listeners: Rc<Listeners>,
+}
+
+impl Drop for Offer {
+    fn drop(&mut self) {
+        self.listeners.change(|open| open.retain(|other| !Rc::ptr_eq(other, &self.descriptor)));
     }
 }
 

@@ -42,6 +42,7 @@ fn the_whole_example_says_every_key_and_has_no_fault() {
     assert_eq!(config.server.workers, 2);
     assert_eq!(config.server.allow, [Prefix { address: "10.0.0.0".parse().unwrap(), length: 8 }]);
     assert_eq!((config.server.tcp_read, config.server.drain), (Duration::from_millis(400), Duration::from_secs(3)));
+    assert_eq!(config.server.lameduck, Duration::from_secs(1));
     assert_eq!(config.admin.listen, Some("127.0.0.1:9153".parse().unwrap()));
     assert_eq!(config.admin.metrics_listen, ["10.1.2.3:9153".parse().unwrap()]);
     assert_eq!(config.admin.control, Control::At("/run/zerohop/control.sock".into()));

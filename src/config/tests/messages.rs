@@ -16,7 +16,7 @@ const CASES: &[(&str, &str)] = &[
     ("section-brackets", "[upstream]\nname = 'a'\n[[cache]]\n"),
     ("section-in-a-list", "zone = ['a', 5]\n"),
     ("key-unknown", "[cache]\nmax_bytes = 1\nttl = 5\nsparkles = true\n"),
-    ("key-later", "[admin]\nfamilies = ['zerohop']\n[server]\nlisten = ['127.0.0.1']\nlameduck = 5\n"),
+    ("key-later", "[admin]\nfamilies = ['zerohop']\n[log]\nsample-rate = 5\n"),
     ("key-missing", "[server]\n[[upstream]]\n[[zone]]\nname = 'a'\nrecords = ['a A 10.0.0.1']\n[[zone.match]]\n"),
     (
         "type-wrong",

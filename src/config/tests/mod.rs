@@ -3,5 +3,6 @@
 mod arbitrary;
 mod certificates;
 mod examples;
+mod manual;
 mod messages;
 mod reference;

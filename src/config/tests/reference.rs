@@ -76,7 +76,7 @@ fn page() -> String {
     page
 }
 
-fn introduction(section: Section) -> &'static str {
+pub(super) fn introduction(section: Section) -> &'static str {
     match section {
         Section::Server => "Where questions come in. Must be there.",
         Section::ServerTls => {
@@ -99,7 +99,7 @@ fn introduction(section: Section) -> &'static str {
     }
 }
 
-fn kind(key: &Key) -> String {
+pub(super) fn kind(key: &Key) -> String {
     match key.kind {
         Kind::Count { .. } => "number".to_owned(),
         Kind::Duration { .. } => "duration".to_owned(),
@@ -113,7 +113,7 @@ fn kind(key: &Key) -> String {
     }
 }
 
-fn default(key: &Key) -> String {
+pub(super) fn default(key: &Key) -> String {
     match key.preset {
         Preset::Required => "must be said".to_owned(),
         Preset::Toml(text) => format!("`{text}`"),
@@ -121,7 +121,7 @@ fn default(key: &Key) -> String {
     }
 }
 
-fn range(key: &Key) -> String {
+pub(super) fn range(key: &Key) -> String {
     match key.kind {
         Kind::Count { min, max } => format!("{min} to {max}"),
         Kind::Duration { min, max } => format!("{} to {}", quantity::duration_text(min), quantity::duration_text(max)),

@@ -42,6 +42,7 @@ pub(super) fn read(file: &File, directory: &Path, report: &mut Report<'_>) -> Se
         tcp_idle: said.tcp_idle,
         tcp_read: said.tcp_read,
         drain: said.drain,
+        lameduck: said.lameduck,
         tls,
     }
 }

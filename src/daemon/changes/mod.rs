@@ -53,7 +53,7 @@ pub(super) struct Watch {
     /// `None`: the system gives none.
     inotify: Option<AsyncFd<Queue>>,
     watched: HashMap<WatchDescriptor, Watched>,
-    /// Something may have happened before it was watched.
+    /// Something has happened that nobody was told of, or may have before it was watched.
     is_behind: bool,
     /// That there is no room for every directory has been said.
     is_full: bool,
@@ -131,13 +131,14 @@ impl Watch {
 
     /// Waits until something has happened on the way to one of the files, and then nothing for a
     /// moment. Returns from time to time without that: whether a file has changed, its content
-    /// tells.
+    /// tells. May be dropped and called again.
     pub(super) async fn settled(&mut self) {
         if !self.is_behind {
             let look = if self.inotify.is_some() { LOOK } else { LOOK_INSTEAD };
             if timeout(look, self.event()).await.is_err() {
                 return;
             }
+            self.is_behind = true;
         }
         let latest = Instant::now() + LONGEST;
         while Instant::now() < latest && timeout_at(latest.min(Instant::now() + SETTLE), self.event()).await.is_ok() {}

@@ -160,6 +160,25 @@ async fn a_link_leads_elsewhere_and_directories_come_and_go() {
     place.is_quiet("where it led before");
 }
 
+#[tokio::test]
+async fn whoever_stops_waiting_while_changes_settle_is_told_the_next_time() {
+    let mut place = Place::new("file", |directory| write(directory.join("file"), "1").unwrap()).await;
+    place.follow();
+    write(&place.file, "2").unwrap();
+    // As something else that the daemon waits for comes in between, again and again.
+    let deadline = Instant::now() + PATIENCE;
+    while !place.watch.is_behind {
+        assert!(Instant::now() < deadline, "nobody is told any more");
+        tokio::select! {
+            biased;
+            () = place.watch.settled() => panic!("changes have to settle first"),
+            () = tokio::task::yield_now() => {}
+        }
+    }
+    place.is_quiet("it was taken in already");
+    assert!(place.is_told().await);
+}
+
 #[tokio::test(start_paused = true)]
 async fn with_nothing_to_watch_with_files_are_looked_at_all_the_same() {
     let mut blind = Watch { inotify: None, watched: HashMap::new(), is_behind: false, is_full: false };

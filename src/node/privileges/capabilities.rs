@@ -16,6 +16,11 @@ pub(super) fn take_up() -> Result<(), CapsError> {
     caps::set(None, CapSet::Effective, &caps::read(None, CapSet::Permitted)?)
 }
 
+/// Whether we have it, or may take it up.
+pub(super) fn has(capability: Capability) -> bool {
+    caps::has_cap(None, CapSet::Permitted, capability).unwrap_or(false)
+}
+
 /// Gives up all but these, of this thread and those that it starts, for good. Returns what is left, by name.
 pub(super) fn keep_only(wanted: &[Capability]) -> Result<Vec<String>, CapsError> {
     nix::sys::prctl::set_no_new_privs().map_err(|error| CapsError::from(format!("PR_SET_NO_NEW_PRIVS: {error}")))?;

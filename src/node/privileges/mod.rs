@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 
 use caps::Capability;
 
+use super::Fault;
 use crate::config::Config;
 use crate::metrics::Control;
 
@@ -35,6 +36,8 @@ pub fn override_permissions() {
 pub struct Confined {
     /// Where files may be written; `None` when their permissions alone say so.
     writable: Option<Vec<PathBuf>>,
+    /// Devices could have been set up, and cannot any more.
+    gave_up_network: bool,
 }
 
 /// A restriction that could not be had.
@@ -77,6 +80,7 @@ pub fn give_up(config: &Config, control: &Control) -> Confined {
         Some(_) => &[Capability::CAP_NET_ADMIN, Capability::CAP_NET_BIND_SERVICE],
         None => &[Capability::CAP_NET_BIND_SERVICE],
     };
+    let had_network = capabilities::has(Capability::CAP_NET_ADMIN);
     let kept = said(capabilities::keep_only(wanted).map_err(Missing::Capabilities));
     let landlock = said(landlock::restrict(&writable).map_err(Missing::Landlock));
     // Behind the others, whose calls it refuses.
@@ -97,11 +101,22 @@ pub fn give_up(config: &Config, control: &Control) -> Confined {
         "confined to what serving takes"
     );
     Confined {
+        gave_up_network: had_network && !capabilities::has(Capability::CAP_NET_ADMIN),
         writable: landlock.map(|_| writable.iter().filter_map(|directory| directory.canonicalize().ok()).collect()),
     }
 }
 
 impl Confined {
+    /// What to say when a reload cannot set the device up.
+    pub fn explain(&self, fault: &Fault) -> String {
+        match fault {
+            Fault::NotAllowed { .. } if self.gave_up_network => {
+                format!("{fault}; or start zerohop anew: by a start without [interface] the capability is given up")
+            }
+            _ => fault.to_string(),
+        }
+    }
+
     /// Whether a file may be written there, as far as we know.
     pub fn may_write(&self, file: &Path) -> bool {
         let Some(writable) = &self.writable else { return true };

@@ -23,14 +23,14 @@ fn what_may_be_written_is_below_the_directories_that_were_there() {
     let at = |path: &str| top.path().join(path);
     std::fs::create_dir_all(at("lib/zerohop")).unwrap();
     std::os::unix::fs::symlink(at("lib"), at("link")).unwrap();
-    let confined = Confined { writable: Some(vec![at("lib/zerohop").canonicalize().unwrap()]) };
+    let confined = Confined { writable: Some(vec![at("lib/zerohop").canonicalize().unwrap()]), gave_up_network: false };
     for path in ["lib/zerohop/cache", "lib/zerohop/new/cache", "link/zerohop/cache", "lib/../lib/zerohop/cache"] {
         assert!(confined.may_write(&at(path)), "{path}");
     }
     for path in ["lib/cache", "lib/zerohop2/cache", "lib/zerohop/../cache", "new/cache", "lib/zerohop"] {
         assert!(!confined.may_write(&at(path)), "{path}");
     }
-    assert!(Confined { writable: None }.may_write(&at("lib/cache")));
+    assert!(Confined { writable: None, gave_up_network: false }.may_write(&at("lib/cache")));
 }
 
 #[test]

@@ -18,6 +18,8 @@ mod plain;
 mod plan;
 mod restore;
 mod root;
+#[cfg(test)]
+mod shipped;
 mod status;
 mod systemd_resolved;
 #[cfg(test)]

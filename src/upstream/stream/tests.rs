@@ -14,6 +14,8 @@ use super::*;
 use crate::dns::{Question, RecordType};
 use crate::metrics::Registry;
 
+mod lifetime;
+
 const PIPE: usize = 1 << 20;
 
 pub(super) fn question(number: u16) -> Question {
@@ -27,7 +29,7 @@ pub(super) fn local<F: Future>(test: F) -> F::Output {
 }
 
 /// A pool, and the far ends of the connections that it opens.
-fn pool() -> (Rc<Pool>, UnboundedReceiver<DuplexStream>) {
+pub(super) fn pool() -> (Rc<Pool>, UnboundedReceiver<DuplexStream>) {
     counted_pool(&Registry::new(1))
 }
 
@@ -44,14 +46,14 @@ fn opening(accept: &UnboundedSender<DuplexStream>) -> Opening {
 }
 
 /// The next query of a connection; `None` at its end.
-async fn query(stream: &mut DuplexStream) -> Option<Vec<u8>> {
+pub(super) async fn query(stream: &mut DuplexStream) -> Option<Vec<u8>> {
     let length = stream.read_u16().await.ok()?;
     let mut query = vec![0; usize::from(length)];
     stream.read_exact(&mut query).await.ok()?;
     Some(query)
 }
 
-async fn send(stream: &mut DuplexStream, message: &[u8]) {
+pub(super) async fn send(stream: &mut DuplexStream, message: &[u8]) {
     stream.write_u16(u16::try_from(message.len()).unwrap()).await.unwrap();
     stream.write_all(message).await.unwrap();
 }
@@ -62,19 +64,8 @@ pub(super) fn reply_to(query: &[u8]) -> Vec<u8> {
     reply
 }
 
-/// A reply with this word on how long the connection may be idle, in units of 100 ms.
-fn reply_with_keepalive(query: &[u8], units: u16) -> Vec<u8> {
-    let mut reply = reply_to(query);
-    // The query ends with the option, without a value.
-    let end = reply.len();
-    reply[end - 5] = 6;
-    reply[end - 1] = 2;
-    reply.extend_from_slice(&units.to_be_bytes());
-    reply
-}
-
 /// Answers on every connection, closing each after `lifetime` replies, and counts connections.
-async fn serve(mut accepted: UnboundedReceiver<DuplexStream>, lifetime: usize, opened: Rc<Cell<usize>>) {
+pub(super) async fn serve(mut accepted: UnboundedReceiver<DuplexStream>, lifetime: usize, opened: Rc<Cell<usize>>) {
     while let Some(mut stream) = accepted.recv().await {
         opened.set(opened.get() + 1);
         tokio::task::spawn_local(async move {
@@ -184,118 +175,6 @@ fn a_server_that_is_not_trusted_is_tried_once_a_second() {
             advance(Duration::from_millis(100)).await;
         }
         assert_eq!(tries.get(), 3);
-    });
-}
-
-/// How long a connection stays after a reply with this word on it.
-async fn life_after(keepalive: Option<u16>) -> Duration {
-    let (pool, mut accepted) = pool();
-    let asked = question(1);
-    let serving = async {
-        let mut stream = accepted.recv().await.unwrap();
-        let query = query(&mut stream).await.unwrap();
-        let reply = keepalive.map_or_else(|| reply_to(&query), |units| reply_with_keepalive(&query, units));
-        send(&mut stream, &reply).await;
-        stream
-    };
-    let (reply, mut stream) = tokio::join!(pool.ask(&asked, || ()), serving);
-    reply.unwrap();
-    let answered = Instant::now();
-    assert_eq!(query(&mut stream).await, None);
-    answered.elapsed()
-}
-
-#[test]
-fn idle_connections_are_closed_when_the_server_says_or_after_ten_seconds() {
-    local(async {
-        for (keepalive, least, most) in [(None, 10, 11), (Some(300), 30, 31), (Some(0), 0, 1), (Some(65_000), 120, 121)]
-        {
-            let life = life_after(keepalive).await;
-            assert!((least..most).contains(&life.as_secs()), "{keepalive:?}: {life:?}");
-        }
-    });
-}
-
-#[test]
-fn a_connection_in_use_is_renewed_by_age() {
-    local(async {
-        let (pool, accepted) = pool();
-        let opened = Rc::new(Cell::new(0));
-        tokio::task::spawn_local(serve(accepted, usize::MAX, Rc::clone(&opened)));
-        pool.ask(&question(1), || ()).await.unwrap();
-        let mut ages = Vec::new();
-        for _ in 0..5 {
-            let (before, began) = (opened.get(), Instant::now());
-            while opened.get() == before {
-                advance(Duration::from_secs(1)).await;
-                pool.ask(&question(1), || ()).await.unwrap();
-            }
-            ages.push(began.elapsed().as_secs());
-        }
-        assert!(ages.iter().all(|age| (239..=362).contains(age)), "{ages:?}");
-    });
-}
-
-#[test]
-fn a_silent_connection_gets_no_more_questions_and_goes_for_a_new_one() {
-    local(async {
-        let (pool, mut accepted) = pool();
-        let asked: Vec<Question> = (0..5).map(question).collect();
-        let mut open = Vec::new();
-        let serving = async {
-            for _ in 0..4 {
-                let mut stream = accepted.recv().await.unwrap();
-                query(&mut stream).await.unwrap();
-                open.push(stream);
-            }
-            // The fifth takes the place of the first, whose question comes again.
-            let mut stream = accepted.recv().await.unwrap();
-            for _ in 0..2 {
-                let query = query(&mut stream).await.unwrap();
-                send(&mut stream, &reply_to(&query)).await;
-            }
-            assert_eq!(query(&mut open[0]).await, None);
-        };
-        let asking = async {
-            let mut asking = futures_util::stream::FuturesUnordered::new();
-            for question in &asked {
-                asking.push(pool.ask(question, || ()));
-                let pause = timeout(Duration::from_millis(1100), futures_util::StreamExt::next(&mut asking));
-                let _ = pause.await;
-            }
-            futures_util::StreamExt::next(&mut asking).await
-        };
-        let (reply, ()) = tokio::join!(asking, serving);
-        assert!(reply.unwrap().is_ok());
-    });
-}
-
-#[test]
-fn a_question_that_is_sent_again_goes_over_another_connection() {
-    local(async {
-        let (pool, mut accepted) = pool();
-        let asked = question(1);
-        let serving = async {
-            let mut stuck = accepted.recv().await.unwrap();
-            query(&mut stuck).await.unwrap();
-            let mut lively = accepted.recv().await.unwrap();
-            let query = query(&mut lively).await.unwrap();
-            send(&mut lively, &reply_to(&query)).await;
-            (stuck, lively)
-        };
-        let asking = async {
-            let first = pool.ask(&asked, || ());
-            let again = async {
-                sleep(Duration::from_millis(400)).await;
-                pool.ask(&asked, || ()).await
-            };
-            tokio::select! {
-                _ = first => panic!("nothing came for it"),
-                reply = again => reply,
-            }
-        };
-        let (reply, _open) = tokio::join!(asking, serving);
-        assert!(reply.is_ok());
     });
 }
 

@@ -1,0 +1,140 @@
+//! A hundred reloads in ten seconds, told in every way there is and a third of them broken, while clients
+//! ask: they notice nothing, nothing piles up, and the last good configuration is what is served.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread;
+use std::time::Duration;
+
+use hickory_proto::rr::RecordType::A;
+use nix::sys::signal::Signal;
+
+use super::client::{Ask, ask, connect, read_framed};
+use super::harness::{Zerohop, zerohop};
+use super::load::Load;
+use super::memory::resident;
+use super::process::free_address;
+use super::recorder::Recorder;
+use super::wait::{now, until};
+
+const RELOADS: u32 = 100;
+/// Between two of them.
+const PACE: Duration = Duration::from_millis(100);
+/// Those before the memory is looked at for the first time.
+const FIRST: u32 = 20;
+/// Questions of each kind, and how many a second.
+const QUESTIONS: u16 = 5000;
+const RATE: u32 = 500;
+/// What the 80 reloads behind those, and the 8,000 questions asked meanwhile, may add: 4,000 of these are
+/// new answers in the cache of at most 640 octets (tests/node/memory.rs), 2.5 MB, and as much again is for
+/// the allocator. With tables kept of 28 reloads, of 1,000 records each, it was 7.6 MB.
+const MORE: u64 = 6 << 20;
+
+/// A configuration of this number: a record tells which, 2,000 more make its tables large enough to be
+/// missed, and every other one listens at one address more.
+fn config(instance: &Zerohop, upstream: &Recorder, second: SocketAddr, number: u32) -> String {
+    let many: Vec<String> = (0..2000).map(|name| format!("\"n{name} A 10.0.0.2\"")).collect();
+    let text = instance.config_text(&format!(
+        "[[zone]]\nname = \"own.example\"\nrecords = [\"* A 10.0.0.1\", \"which A 10.1.1.{number}\"]\n\
+         [[zone]]\nname = \"many.example\"\nrecords = [{}]\n\
+         [[zone]]\nname = \".\"\nforward = [\"{}\"]\n",
+        many.join(", "),
+        upstream.address
+    ));
+    let said = format!("listen = [\"{}\"]", instance.address);
+    let listen = if number.is_multiple_of(2) {
+        format!("listen = [\"{second}\", \"{}\"]", instance.address)
+    } else {
+        said.clone()
+    };
+    let text = text.replacen(&said, &listen, 1);
+    if number.is_multiple_of(3) { text.replace("forward =", "forwards =") } else { text }
+}
+
+#[test]
+fn a_hundred_reloads_in_ten_seconds_cost_no_client_anything() {
+    let upstream = Recorder::answering([192, 0, 2, 1]);
+    let own = "[[zone]]\nname = \"own.example\"\nrecords = [\"* A 10.0.0.1\"]\n";
+    let instance = Zerohop::start(&format!("{own}[[zone]]\nname = \".\"\nforward = [\"{}\"]\n", upstream.address));
+    let (second, pid) = (free_address(), instance.process.pid());
+    let (hits, misses) = (Load::new(QUESTIONS, RATE), Load::new(QUESTIONS, RATE));
+    let is_over = AtomicBool::new(false);
+    let mut early = 0;
+    thread::scope(|scope| {
+        let loads = [
+            scope.spawn(|| hits.run(instance.address, "own.example.")),
+            scope.spawn(|| misses.run(instance.address, "example.")),
+        ];
+        let over_tcp: Vec<_> = (0..4)
+            .map(|_| {
+                scope.spawn(|| {
+                    // Each stays connected throughout.
+                    let (mut stream, mut answered) = (connect(instance.address), 0);
+                    while !is_over.load(Relaxed) {
+                        let question = Ask::new(&format!("n{answered}.own.example."), A);
+                        stream.write_all(&question.framed()).unwrap();
+                        assert_eq!(question.check(read_framed(&mut stream).unwrap()).data(A), ["10.0.0.1"]);
+                        answered += 1;
+                        thread::park_timeout(Duration::from_millis(10));
+                    }
+                    answered
+                })
+            })
+            .collect();
+        let began = now();
+        for number in 1..=RELOADS {
+            std::fs::write(instance.config(), config(&instance, &upstream, second, number)).unwrap();
+            match number % 4 {
+                // Noticed by itself, as the others are too.
+                0 | 2 => {}
+                1 => instance.process.signal(Signal::SIGHUP),
+                _ => {
+                    let asked = zerohop().arg("reload").arg("--config").arg(instance.config()).output().unwrap();
+                    let expected = i32::from(number.is_multiple_of(3));
+                    assert_eq!(asked.status.code(), Some(expected), "{asked:?}");
+                }
+            }
+            thread::park_timeout((began + PACE * number).saturating_duration_since(now()));
+            if number == FIRST {
+                early = resident(pid);
+            }
+        }
+        for load in loads {
+            let seen = load.join().unwrap();
+            println!("p50 {:?}, p99 {:?}, longest {:?}", seen.percentile(50), seen.percentile(99), seen.max());
+            assert_eq!((seen.failed, seen.took.len()), (Vec::new(), usize::from(QUESTIONS)));
+        }
+        is_over.store(true, Relaxed);
+        for client in over_tcp {
+            assert!(client.join().unwrap() > 100);
+        }
+    });
+    let (good, bad) = instance.reloads();
+    println!("{good} reloads were good, {bad} were not");
+    // Those that were asked for by name, at the least: what comes close together is taken up together.
+    assert!(good >= 20 && bad >= 8, "{good} good ones, {bad} bad ones");
+    let which = |number: u32| {
+        until("the last good one", || {
+            (ask(instance.address, "which.own.example.", A).data(A) == [format!("10.1.1.{number}")]).then_some(())
+        });
+    };
+    // The hundredth listens at both.
+    assert_eq!(RELOADS % 3, 1);
+    which(RELOADS);
+    assert_eq!(ask(second, "which.own.example.", A).data(A), [format!("10.1.1.{RELOADS}")]);
+    let metrics = instance.metrics();
+    assert_eq!(metrics.sum("zerohop_config_current", &[]), 1);
+    assert_eq!(metrics.sum("zerohop_worker_restarts_total", &[]), 0);
+    let log = instance.process.output();
+    let last = log.lines().rfind(|line| line.contains("\"message\":\"configuration reloaded\"")).unwrap().to_owned();
+    assert!(last.contains(&format!("\"generation\":{},", good + 1)), "{last}");
+    assert_eq!(upstream.packets(), usize::from(QUESTIONS), "nobody asked twice");
+    let late = resident(pid);
+    println!("{early} octets after {FIRST} reloads, {late} after all");
+    assert!(late < early + MORE, "{early} octets after {FIRST} reloads, {late} after all");
+    // A broken one stays what is not served.
+    std::fs::write(instance.config(), config(&instance, &upstream, second, 99)).unwrap();
+    until("the broken one to be seen", || (instance.metrics().sum("zerohop_config_current", &[]) == 0).then_some(()));
+    which(RELOADS);
+}
