@@ -24,12 +24,9 @@ pub(super) fn has(capability: Capability) -> bool {
 /// Gives up all but these, of this thread and those that it starts, for good. Returns what is left, by name.
 pub(super) fn keep_only(wanted: &[Capability]) -> Result<Vec<String>, CapsError> {
     nix::sys::prctl::set_no_new_privs().map_err(|error| CapsError::from(format!("PR_SET_NO_NEW_PRIVS: {error}")))?;
-    let bounding = caps::read(None, CapSet::Bounding)?;
-    for capability in bounding.into_iter().filter(|capability| !wanted.contains(capability)) {
+    for capability in caps::all().into_iter().filter(|capability| !wanted.contains(capability)) {
         // Without CAP_SETPCAP it stays, and bounds what nothing leads to: no program is run, and none could gain.
-        if caps::drop(None, CapSet::Bounding, capability).is_err() {
-            break;
-        }
+        let _ = caps::drop(None, CapSet::Bounding, capability);
     }
     caps::clear(None, CapSet::Ambient)?;
     let permitted = caps::read(None, CapSet::Permitted)?;
