@@ -39,6 +39,8 @@ pub struct Control {
     pub interface_repairs: Counter,
     /// 1 while questions for the addresses of `intercept` are taken.
     pub interception_active: Gauge,
+    /// 1 while another instance stands by.
+    pub standby: Gauge,
     certificate_expiry: Gauge,
 }
 
@@ -93,6 +95,7 @@ impl Control {
                 "zerohop_interception_active",
                 "1 while questions for the addresses of `intercept` are taken."
             );
+            describe_gauge!("zerohop_standby", "1 while another instance stands by to take over.");
             describe_gauge!(
                 "zerohop_certificate_expiry_timestamp_seconds",
                 "When the certificate shown to clients expires, in Unix time; +Inf when there is none."
@@ -121,6 +124,7 @@ impl Control {
                 interface_right: gauge!("zerohop_interface_right"),
                 interface_repairs: counter!("zerohop_interface_repairs_total"),
                 interception_active: gauge!("zerohop_interception_active"),
+                standby: gauge!("zerohop_standby"),
                 certificate_expiry: gauge!("zerohop_certificate_expiry_timestamp_seconds"),
             };
             control.config_current.set(1.0);
