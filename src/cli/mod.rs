@@ -16,6 +16,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::admin::control::Request;
+use crate::node::privileges;
 
 /// DNS that never leaves the node: a node-local caching DNS forwarder.
 #[derive(Debug, Parser)]
@@ -57,7 +58,11 @@ impl Arguments {
             Verb::Health => control::control(self.config, &Request::Health, &mut stdout(), &mut stderr()).into(),
             Verb::Reload => control::control(self.config, &Request::Reload, &mut stdout(), &mut stderr()).into(),
             Verb::Completions(said) => completions::completions(&said, &mut stdout()).into(),
-            Verb::Check => check::check(self.config, &mut stdout(), &mut stderr()).into(),
+            Verb::Check => {
+                // As serving will.
+                privileges::read_by_permissions();
+                check::check(self.config, &mut stdout(), &mut stderr()).into()
+            }
         }
     }
 }

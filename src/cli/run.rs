@@ -8,6 +8,7 @@ use clap::Args;
 use super::check::CONFIG_FAULT;
 use crate::config::{Source, load};
 use crate::daemon::{self, StartError};
+use crate::node::privileges;
 
 /// How to serve.
 #[derive(Clone, Debug, Default, Args)]
@@ -20,6 +21,7 @@ pub(super) struct Run {
 
 /// Loads the configuration and serves until told to stop.
 pub(super) fn run(config: Option<PathBuf>, said: &Run) -> ExitCode {
+    privileges::read_by_permissions();
     let source = Source::find(config);
     let loaded = match load(&source) {
         Ok(loaded) => loaded,

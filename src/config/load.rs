@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::fmt;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::fault::{Message, Report};
@@ -96,7 +97,12 @@ fn understand(label: &Path, text: String, files: Files) -> Result<Loaded, Faults
 
 fn read(path: &Path, files: &mut Files) -> Result<String, Faults> {
     let octets = files.read(path).map_err(|error| {
-        let remedy = format!("create it, or name another with --config or ${VARIABLE}");
+        let remedy = match error.kind() {
+            ErrorKind::PermissionDenied => {
+                "let the user that runs zerohop read it, which for root, too, the file's own permissions say".to_owned()
+            }
+            _ => format!("create it, or name another with --config or ${VARIABLE}"),
+        };
         Faults::of_file(path, Message::new(format!("the file cannot be read: {error}"), remedy), files.clone())
     })?;
     String::from_utf8(octets).map_err(|error| {

@@ -35,6 +35,7 @@ use crate::handler::Tables;
 use crate::listener::{Unanswered, Worker};
 use crate::metrics::Registry;
 use crate::node::Keeper;
+use crate::node::privileges::{self, Confined};
 use crate::node::systemd::Passed;
 use crate::upstream;
 
@@ -72,6 +73,7 @@ pub fn run(source: Source, loaded: Loaded, join: bool) -> Result<(), StartError>
         let mut signals = Signals::listen()?;
         let control = config.admin.control.clone();
         let prepared = Prepared::new(source, config, warnings.files())?;
+        privileges::override_permissions();
         let manager = Rc::new(Manager::find(&passed, join));
         let position = if join {
             let waiting = manager.stand_by();
@@ -81,6 +83,7 @@ pub fn run(source: Source, loaded: Loaded, join: bool) -> Result<(), StartError>
         } else {
             Some(Position::take(&control)?)
         };
+        privileges::read_by_permissions();
         let Some(position) = position else { return Ok(()) };
         let prepared = if position.is_heir() { prepared.brought_up_to_date(&level) } else { prepared };
         let mut left = manager.receive(passed).await;
@@ -110,6 +113,7 @@ struct Daemon {
     stop: watch::Sender<bool>,
     unanswered: Arc<Unanswered>,
     position: Position,
+    confined: Confined,
     /// The admin listeners, with those of the instance before.
     admin_listeners: Vec<(SocketAddr, Option<TcpListener>)>,
     level: Level,

@@ -48,7 +48,11 @@ impl Daemon {
                 return self.keep_previous(1, &fault);
             }
         };
-        for key in build::needs_restart(&self.config, config) {
+        let persist = config.cache.persist.clone();
+        let is_as_at_the_start = persist == self.config.cache.persist;
+        let may_follow = is_as_at_the_start || persist.as_deref().is_none_or(|file| self.confined.may_write(file));
+        let elsewhere = (!may_follow).then_some("cache.persist");
+        for key in build::needs_restart(&self.config, config).into_iter().chain(elsewhere) {
             tracing::warn!(key, "changed, and takes effect at the next start only");
         }
         let control = &self.registry.control;
@@ -65,7 +69,9 @@ impl Daemon {
         }
         hosts.follow(config);
         self.nameservers = nameservers;
-        self.snapshots.follow(loaded.config.cache.persist.clone());
+        if may_follow {
+            self.snapshots.follow(persist);
+        }
         loaded.config.forget_owned();
         self.reloaded = Some(loaded.config);
         Reply { done: true, text: "configuration reloaded".to_owned() }
@@ -83,7 +89,7 @@ impl Daemon {
         let opened = doors.prepare(config).map_err(|error| error.to_string())?;
         let control = &self.registry.control;
         // The last that may fail. Packets that come by its rules wait in sockets that are open already.
-        self.keeper.follow(config.interface.as_ref(), control).map_err(|fault| fault.to_string())?;
+        self.keeper.follow(config.interface.as_ref(), control).map_err(|fault| self.confined.explain(&fault))?;
         self.level.follow(&config.log);
         let generation = tables.generation;
         // Before anybody asks at a new address.

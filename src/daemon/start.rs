@@ -28,6 +28,7 @@ use crate::forward::Shared;
 use crate::handler::Tables;
 use crate::listener::{BindError, Connections, Inherited, Start, Unanswered, Worker};
 use crate::metrics::Registry;
+use crate::node::privileges;
 use crate::node::{self, Keeper};
 use crate::zone::Unfit;
 
@@ -68,7 +69,7 @@ impl From<io::Error> for StartError {
     }
 }
 
-/// All that serving takes but the sockets: everything that may fail has.
+/// All that serving takes but the sockets and threads: everything that may fail has.
 pub(super) struct Prepared {
     source: Source,
     config: Config,
@@ -77,7 +78,6 @@ pub(super) struct Prepared {
     clock: Clock,
     registry: Arc<Registry>,
     tables: Arc<ArcSwap<Tables>>,
-    shared: Arc<Shared>,
 }
 
 impl Prepared {
@@ -93,10 +93,7 @@ impl Prepared {
         let tables = build::tables(parts).map_err(StartError::Unfit)?;
         let tables = Arc::new(ArcSwap::from_pointee(tables));
         config.forget_owned();
-        let (store, _) = Store::start(config.cache.max_bytes - fronts(&config), config.cache.negative_share)?;
-        let shared =
-            Arc::new(Shared { store, failures: Failures::default(), in_flight: Arc::default(), loops: Arc::default() });
-        Ok(Self { source, config, files, nameservers, clock, registry, tables, shared })
+        Ok(Self { source, config, files, nameservers, clock, registry, tables })
     }
 
     /// The same by what is in the files now, for whoever has stood by: so that sockets of addresses that
@@ -117,7 +114,7 @@ impl Prepared {
 
     /// Begins to serve.
     pub(super) fn serve(self, mut position: Position, left: Left, level: Level) -> Result<Daemon, StartError> {
-        let Self { source, config, files, nameservers, clock, registry, tables, shared } = self;
+        let Self { source, config, files, nameservers, clock, registry, tables } = self;
         let mut inherited = position.sockets();
         let is_heir = !inherited.is_empty() || left.has_served;
         if inherited.is_empty() {
@@ -148,6 +145,11 @@ impl Prepared {
         drop(inherited);
         registry.control.certificate_expires(server.tls.as_ref().and_then(|tls| tls.expires));
         let unanswered = Arc::new(Unanswered::of(left.questions));
+        // Threads have what the one that starts them has: this stands before the first.
+        let confined = privileges::give_up(&config, &registry.control);
+        let (store, _) = Store::start(config.cache.max_bytes - fronts(&config), config.cache.negative_share)?;
+        let shared =
+            Arc::new(Shared { store, failures: Failures::default(), in_flight: Arc::default(), loops: Arc::default() });
         let (stop, stopped) = watch::channel(false);
         let start = |index: usize| Start {
             index,
@@ -199,6 +201,7 @@ impl Prepared {
             stop,
             unanswered,
             position,
+            confined,
             admin_listeners,
             level,
             departures: Departures::default(),

@@ -41,6 +41,10 @@ pub struct Control {
     pub interception_active: Gauge,
     /// 1 while another instance stands by.
     pub standby: Gauge,
+    /// 1 while the kernel holds us to what serving takes: no more capabilities, files and system calls.
+    pub confined_capabilities: Gauge,
+    pub confined_files: Gauge,
+    pub confined_calls: Gauge,
     certificate_expiry: Gauge,
 }
 
@@ -100,6 +104,10 @@ impl Control {
                 "zerohop_certificate_expiry_timestamp_seconds",
                 "When the certificate shown to clients expires, in Unix time; +Inf when there is none."
             );
+            describe_gauge!(
+                "zerohop_sandbox",
+                "1 where the kernel holds the process to what serving takes: its capabilities, files, system calls."
+            );
             let control = Self {
                 cache_entries: gauge!("zerohop_cache_entries"),
                 cache_bytes: gauge!("zerohop_cache_bytes"),
@@ -125,6 +133,9 @@ impl Control {
                 interface_repairs: counter!("zerohop_interface_repairs_total"),
                 interception_active: gauge!("zerohop_interception_active"),
                 standby: gauge!("zerohop_standby"),
+                confined_capabilities: gauge!("zerohop_sandbox", "part" => "capabilities"),
+                confined_files: gauge!("zerohop_sandbox", "part" => "landlock"),
+                confined_calls: gauge!("zerohop_sandbox", "part" => "seccomp"),
                 certificate_expiry: gauge!("zerohop_certificate_expiry_timestamp_seconds"),
             };
             control.config_current.set(1.0);

@@ -306,6 +306,7 @@ fn both_logs_tell_of_it() {
     let heir = standby(&instance, "log-1");
     let old = succeed(&mut instance, heir, Signal::SIGTERM);
     insta::assert_snapshot!(messages(&old), @r"
+    confined to what serving takes
     serving
     a standby has joined
     stopping: answering what is under way
@@ -315,6 +316,7 @@ fn both_logs_tell_of_it() {
     insta::assert_snapshot!(messages(&instance.process), @r"
     standing by
     taking over: told to
+    confined to what serving takes
     serving
     ");
     let (heir, mut other) = (standby(&instance, "log-2"), instance.beside(&["run", "--join"], "log-3"));
@@ -329,6 +331,7 @@ fn both_logs_tell_of_it() {
     insta::assert_snapshot!(messages(&instance.process), @r"
     standing by
     taking over: the instance that served is gone
+    confined to what serving takes
     serving
     ");
 }

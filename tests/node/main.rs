@@ -66,6 +66,7 @@ mod peers;
 mod pod;
 mod polardns;
 mod polardns_server;
+mod privileges;
 mod process;
 mod python;
 mod recorder;

@@ -72,9 +72,12 @@ fn addresses_of_the_device_come_at_once_and_go_when_all_is_answered() {
 fn the_section_comes_and_goes() {
     alone(|ip| {
         ip.run("address add 169.254.20.10/32 dev lo");
-        let mut zerohop = Zerohop::at(NODE.parse().unwrap(), OWN);
+        // Without the section what it takes would be given up: tests/node/privileges.rs.
+        let section = "[interface]\nname = \"lo\"\nremove-on-exit = true\n";
+        let mut zerohop = Zerohop::at(NODE.parse().unwrap(), &format!("{OWN}{section}"));
         let more = format!(", \"{OTHER}\"");
-        zerohop.reload_text(&text(&zerohop, &more, "[interface]\nname = \"lo\"\nremove-on-exit = true\n"));
+        zerohop.reload_text(&text(&zerohop, "", ""));
+        zerohop.reload_text(&text(&zerohop, &more, section));
         assert!(has(ip, "169.254.20.11/32"));
         assert_eq!(asks(OTHER), ["10.0.0.1"]);
         zerohop.reload_text(&text(&zerohop, "", ""));

@@ -248,6 +248,7 @@ fn an_open_question_is_answered_by_the_next_process() {
         logs = [left, messages(&process)];
     }
     insta::assert_snapshot!(logs[0], @r"
+    confined to what serving takes
     serving
     stopping: the next process goes on with it
     questions and sockets are left to the next process
@@ -255,6 +256,7 @@ fn an_open_question_is_answered_by_the_next_process() {
     ");
     insta::assert_snapshot!(logs[1], @r"
     kept by the service manager
+    confined to what serving takes
     serving
     ");
 }
@@ -305,6 +307,7 @@ fn what_cannot_be_told_or_read_is_said_once() {
     NOTIFY_SOCKET is run/notify: neither a path nor a name behind `@`; the service manager is told nothing
     the questions that an earlier process has left cannot be read; clients ask again
     kept by the service manager
+    confined to what serving takes
     serving
     stopping: answering what is under way
     stopped
@@ -312,6 +315,7 @@ fn what_cannot_be_told_or_read_is_said_once() {
     the service manager was not told FDSTOREREMOVE=1: No such file or directory (os error 2); nor what follows, until it listens
     the questions that an earlier process has left cannot be read; clients ask again
     kept by the service manager
+    confined to what serving takes
     serving
     stopping: answering what is under way
     stopped
@@ -372,6 +376,7 @@ fn an_address_that_does_not_answer_does_not_hold_the_start_up_for_ever() {
     // Behind a warning about the configuration.
     let said: Vec<&str> = said.lines().skip(1).collect();
     insta::assert_snapshot!(said.join("\n"), @r"
+    confined to what serving takes
     serving
     said to be ready after 5s, though not all is: IP:PORT: Network is unreachable (os error 101)
     ");

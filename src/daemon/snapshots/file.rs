@@ -43,15 +43,22 @@ impl fmt::Display for Unusable {
 
 /// Opens the file if there is one. Does not wait, whatever it is.
 pub(super) fn open(path: &Path) -> Result<Option<File>, Unusable> {
+    let ours = geteuid().as_raw();
     let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
     let file = match OpenOptions::new().read(true).custom_flags(flags.bits()).open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) if error.raw_os_error() == Some(Errno::ELOOP as i32) => return Err(Unusable::Link),
-        Err(error) => return Err(Unusable::Unopened(error)),
+        Err(error) => {
+            // Without leave to read it, it can be seen whose it is.
+            let owner = std::fs::symlink_metadata(path).map(|is| is.uid());
+            return Err(match owner {
+                Ok(owner) if owner != ours => Unusable::Foreign { owner, ours },
+                _ => Unusable::Unopened(error),
+            });
+        }
     };
     let is = file.metadata().map_err(Unusable::Unopened)?;
-    let ours = geteuid().as_raw();
     if !is.is_file() {
         return Err(Unusable::Irregular);
     }
