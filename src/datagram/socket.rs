@@ -29,6 +29,11 @@ impl Socket {
         Ok(Self { socket: watch(socket, Interest::READABLE | Interest::ERROR)? })
     }
 
+    /// Whether it hears one peer only.
+    pub fn is_connected(&self) -> bool {
+        self.socket.get_ref().peer_addr().is_ok()
+    }
+
     /// Waits for packets, or for what the network says about one that was sent.
     ///
     /// # Errors

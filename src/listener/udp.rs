@@ -71,7 +71,7 @@ pub(super) async fn serve(
     }
     // Where somebody keeps the socket, what is queued there is the next process's. One that a reload has
     // silenced is nobody's but ours: it is connected.
-    let is_left = context.unanswered.is_kept() && way.socket.peer_addr().is_err();
+    let is_left = context.unanswered.is_kept() && !way.socket.is_connected();
     let last = if is_left { 0 } else { LAST_BATCHES };
     for _ in 0..last {
         match batch.receive(way.socket.as_fd()).unwrap_or(0) {
