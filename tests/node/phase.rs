@@ -158,7 +158,9 @@ fn over_tcp(server: SocketAddr, is_over: &AtomicBool) -> (usize, usize) {
             let question = Ask::new(&format!("n{}.{WARM}", answered % 100), A);
             let sent = stream.write_all(&question.framed());
             let Some(reply) = sent.ok().and_then(|()| read_framed(&mut stream)) else { break };
-            assert_eq!(question.check(reply).data(A), ["192.0.2.1"]);
+            let reply = question.check(reply);
+            let number = (answered, connections);
+            assert_eq!(reply.data(A), ["192.0.2.1"], "{} as {number:?}: {:?}", reply.rcode(), reply.message.edns);
             answered += 1;
             thread::park_timeout(TCP_PAUSE);
         }
