@@ -59,6 +59,7 @@ impl Admin {
         control.failures_dropped.absolute(self.shared.failures.dropped());
         control.in_flight.set(float(self.shared.in_flight.len() as u64));
         control.tcp_open.set(float(self.connections.open() as u64));
+        control.standby.set(float(self.succession.has_heir().into()));
         self.registry.render()
     }
 }

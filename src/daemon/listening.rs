@@ -243,7 +243,7 @@ mod tests {
     use crate::clock::Clock;
     use crate::config::parse;
     use crate::forward::Shared;
-    use crate::listener::{Connections, Start, Worker};
+    use crate::listener::{Connections, Start, Unanswered, Worker};
     use crate::metrics::Registry;
 
     fn config(listen: &str) -> Config {
@@ -252,7 +252,13 @@ mod tests {
     }
 
     /// A worker with nothing to do yet.
-    fn worker(listening: &Listening, config: &Config, registry: &Registry, stop: &watch::Sender<bool>) -> Worker {
+    fn worker(
+        listening: &Listening,
+        config: &Config,
+        registry: &Registry,
+        stop: &watch::Sender<bool>,
+        unanswered: Arc<Unanswered>,
+    ) -> Worker {
         let nameservers = Nameservers::read(config, &[]);
         let tables = build::tables(Parts { config, nameservers: &nameservers, registry, previous: None }).unwrap();
         let (store, _) = Store::start(1 << 20, 20).unwrap();
@@ -267,9 +273,16 @@ mod tests {
             connections: Arc::new(Connections::new(1)),
             duty: listening.duty(0),
             stop: stop.subscribe(),
-            unanswered: Arc::default(),
+            unanswered,
         };
         Worker::start(start).unwrap()
+    }
+
+    /// A client's socket, and a question of it: ID 7, a.example. A.
+    fn client() -> (UdpSocket, Vec<u8>) {
+        let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+        client.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        (client, [&[0, 7, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1][..], b"a\x07example\0\0\x01\0\x01"].concat())
     }
 
     #[test]
@@ -283,7 +296,7 @@ mod tests {
         let file = OwnedFd::from(File::open("/dev/null").unwrap());
         let broken = Arc::new(Post::new(Listener::Udp(file.into()), Need::new().0));
         listening.workers[0].send_replace(Duty { posts: vec![broken], limits: limits(&config) });
-        let worker = worker(&listening, &config, &registry, &stop);
+        let worker = worker(&listening, &config, &registry, &stop, Arc::default());
         let failures = || {
             let text = registry.render();
             let line =
@@ -295,15 +308,41 @@ mod tests {
         }
         let (change, _) = listening.prepare(&config, Inherited::default(), false, &succession).unwrap();
         assert_eq!(listening.carry_out(change, &config).len(), 0);
-        let client = UdpSocket::bind("127.0.0.1:0").unwrap();
-        client.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-        // ID 7, one question: a.example. A.
-        let question = [&[0, 7, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1][..], b"a\x07example\0\0\x01\0\x01"].concat();
+        let (client, question) = client();
         client.send_to(&question, free).unwrap();
         let mut reply = [0; 512];
         assert!(client.recv(&mut reply).unwrap() > question.len());
         assert_eq!(reply[..2], [0, 7]);
         stop.send_replace(true);
         worker.join();
+    }
+
+    #[test]
+    fn at_a_stop_an_address_that_departs_is_answered_where_the_others_are_left() {
+        let free = |_| UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let [stays, departs] = [(); 2].map(free);
+        let config = config(&format!("'{stays}', '{departs}'"));
+        let (registry, succession) = (Registry::new(1), Succession::new(None).unwrap());
+        let mut listening = Listening::new(1, limits(&config));
+        let (change, _) = listening.prepare(&config, Inherited::default(), false, &succession).unwrap();
+        listening.carry_out(change, &config);
+        let (client, question) = client();
+        for address in [stays, departs] {
+            client.send_to(&question, address).unwrap();
+        }
+        let is_at = |open: &&Open, address| open.place.address == address;
+        let post = |address| listening.open.iter().find(|open| is_at(open, address)).unwrap().posts[0][0].clone();
+        post(departs).silence();
+        // Both come at once: the worker is told of the stop before it hears that an address is gone.
+        let (stop, unanswered) = (watch::Sender::new(true), Arc::new(Unanswered::default()));
+        unanswered.keep();
+        worker(&listening, &config, &registry, &stop, Arc::clone(&unanswered)).join();
+        let mut octets = [0; 512];
+        assert_eq!(client.recv_from(&mut octets).unwrap().1, departs);
+        client.set_nonblocking(true).unwrap();
+        client.recv(&mut octets).unwrap_err();
+        let Listener::Udp(left) = post(stays).listener().duplicate().unwrap() else { panic!("UDP comes first") };
+        assert_eq!(left.recv(&mut octets).unwrap(), question.len());
+        assert_eq!(unanswered.take_all(), []);
     }
 }

@@ -88,6 +88,8 @@ impl Manager {
             tracing::info!(descriptors = names.join(" "), questions = questions.len(), "kept by the service manager");
         }
         let (cache, has_served) = (passed.take(CACHE), store.has_listeners());
+        // What kept that keeps more: a stop may come before an older systemd has shown that it has a store.
+        self.has_store.set(has_served && !self.joins);
         Left { questions, cache, has_served, sockets: passed.into_descriptors() }
     }
 

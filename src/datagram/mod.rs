@@ -7,10 +7,12 @@
 mod batch;
 mod outbox;
 mod path;
+mod socket;
 
 pub use batch::Batch;
 pub use outbox::Outbox;
 pub use path::{Asked, ReturnPath};
+pub use socket::{Arrival, Socket};
 
 /// Packets taken in at once, or sent.
 pub const BATCH: usize = 64;

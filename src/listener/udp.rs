@@ -7,15 +7,13 @@ use std::os::fd::AsFd;
 use std::pin::pin;
 use std::rc::Rc;
 
-use tokio::io::Interest;
-use tokio::net::UdpSocket;
 use tokio::task::spawn_local;
 
 use super::bind::is_welcoming;
 use super::context::Context;
 use super::parcel::Question;
 use super::post::{Need, Service};
-use crate::datagram::{BATCH, Batch, Outbox, ReturnPath};
+use crate::datagram::{BATCH, Batch, Outbox, ReturnPath, Socket};
 use crate::dns::Protocol;
 use crate::dns::response::MAX_UDP_PAYLOAD;
 use crate::handler::{Client, Deferred, Handled};
@@ -27,7 +25,7 @@ const LAST_BATCHES: usize = 8192 / BATCH;
 
 /// A socket, and the late replies that leave by it together.
 struct Way {
-    socket: UdpSocket,
+    socket: Socket,
     address: SocketAddr,
     late: RefCell<Outbox>,
     /// Where those are written before they are laid into it.
@@ -51,7 +49,7 @@ pub(super) async fn serve(
     let welcome = is_welcoming(address.ip());
     let way = Rc::new(Way {
         address,
-        socket: UdpSocket::from_std(socket)?,
+        socket: Socket::new(socket)?,
         late: RefCell::new(Outbox::new()),
         reply: RefCell::new([0; MAX_UDP_PAYLOAD as usize]),
         _need: need,
@@ -64,17 +62,18 @@ pub(super) async fn serve(
         tokio::select! {
             biased;
             () = &mut stopped => break,
-            ready = way.socket.readable() => {
-                ready?;
-                let received = receive(&way.socket, &mut batch);
+            arrival = way.socket.arrival() => {
+                // ECONNREFUSED and the like are about replies to clients that are gone: nothing to act on.
+                let received = arrival?.receive(&mut batch).unwrap_or(0);
                 answer(received, &way, &mut batch, welcome, &context).await;
             }
         }
     }
-    // Where somebody keeps the socket, what is queued there is the next process's.
-    let last = if context.unanswered.is_kept() { 0 } else { LAST_BATCHES };
+    // Where somebody keeps the socket, what is queued there is the next process's. One that a reload has
+    // silenced is nobody's but ours: it is connected.
+    let is_left = context.unanswered.is_kept() && !way.socket.is_connected();
+    let last = if is_left { 0 } else { LAST_BATCHES };
     for _ in 0..last {
-        // ECONNREFUSED and the like are about replies to clients that are gone: nothing to act on.
         match batch.receive(way.socket.as_fd()).unwrap_or(0) {
             0 => break,
             received => answer(received, &way, &mut batch, welcome, &context).await,
@@ -82,17 +81,6 @@ pub(super) async fn serve(
         tokio::task::yield_now().await;
     }
     Ok(())
-}
-
-/// Takes in a batch and returns how many packets it has.
-fn receive(socket: &UdpSocket, batch: &mut Batch) -> usize {
-    let mut received = 0;
-    let _ = socket.try_io(Interest::READABLE, || {
-        received = batch.receive(socket.as_fd())?;
-        // A batch that is not full has emptied the socket; what comes later is told anew.
-        if received < BATCH { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
-    });
-    received
 }
 
 /// Runs the line over a batch and sends the replies that are there at once.
@@ -112,8 +100,8 @@ async fn answer(received: usize, way: &Rc<Way>, batch: &mut Batch, welcome: bool
     }
     let mut given_up = 0;
     // A full socket says so once; the kernel tells when there is room.
-    while way.socket.try_io(Interest::WRITABLE, || batch.send(way.socket.as_fd(), &mut given_up)).is_err() {
-        if way.socket.writable().await.is_err() {
+    while batch.send(way.socket.as_fd(), &mut given_up).is_err() {
+        if way.socket.room().await.is_err() {
             break;
         }
     }
@@ -203,11 +191,11 @@ fn reply_later(way: &Rc<Way>, path: ReturnPath, deferred: Box<Deferred>, context
 
 async fn send_late(way: Rc<Way>, context: Rc<Context>) {
     loop {
-        let sent = way.socket.try_io(Interest::WRITABLE, || way.late.borrow_mut().send(way.socket.as_fd()));
+        let sent = way.late.borrow_mut().send(way.socket.as_fd());
         match sent {
             Ok(()) => return,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                if way.socket.writable().await.is_err() {
+                if way.socket.room().await.is_err() {
                     return;
                 }
             }

@@ -39,6 +39,8 @@ pub struct Control {
     pub interface_repairs: Counter,
     /// 1 while questions for the addresses of `intercept` are taken.
     pub interception_active: Gauge,
+    /// 1 while another instance stands by.
+    pub standby: Gauge,
     /// 1 while the kernel holds us to what serving takes: no more capabilities, files and system calls.
     pub confined_capabilities: Gauge,
     pub confined_files: Gauge,
@@ -97,6 +99,7 @@ impl Control {
                 "zerohop_interception_active",
                 "1 while questions for the addresses of `intercept` are taken."
             );
+            describe_gauge!("zerohop_standby", "1 while another instance stands by to take over.");
             describe_gauge!(
                 "zerohop_certificate_expiry_timestamp_seconds",
                 "When the certificate shown to clients expires, in Unix time; +Inf when there is none."
@@ -129,6 +132,7 @@ impl Control {
                 interface_right: gauge!("zerohop_interface_right"),
                 interface_repairs: counter!("zerohop_interface_repairs_total"),
                 interception_active: gauge!("zerohop_interception_active"),
+                standby: gauge!("zerohop_standby"),
                 confined_capabilities: gauge!("zerohop_sandbox", "part" => "capabilities"),
                 confined_files: gauge!("zerohop_sandbox", "part" => "landlock"),
                 confined_calls: gauge!("zerohop_sandbox", "part" => "seccomp"),

@@ -183,6 +183,10 @@ fn a_second_standby_waits_behind_the_first() {
     says(&second, "\"message\":\"standing by\"");
     let third = instance.beside(&["run", "--join"], "log-3");
     says(&third, "waiting behind it");
+    let somebody = |expected: u64| {
+        until("the word of a standby", || (instance.metrics().sum("zerohop_standby", &[]) == expected).then_some(()));
+    };
+    somebody(1);
     succeed(&mut instance, second, Signal::SIGTERM);
     says(&third, "\"message\":\"standing by\"");
     succeed(&mut instance, third, Signal::SIGKILL);

@@ -21,8 +21,10 @@
 //! | [`tls_client`] | a client over TLS that tells how it was served |
 //! | [`client`] | a tiny DNS client |
 //! | [`load`] | questions at an even rate |
+//! | [`phase`] | what clients over UDP and TCP see while something happens |
 //! | [`namespace`] | a network of its own for a test |
 //! | [`pod`] | a client in a network beside the node's |
+//! | [`booted`] | a systemd that has booted, and zerohop installed below it |
 //! | [`firewall`] | what happens to packets on their way |
 //! | [`oracle`] | what a packet deserves, told from its octets |
 //! | [`packages`] | what goes onto nodes: image, packages, manifests |
@@ -30,6 +32,7 @@
 //! | the rest | tests, a file for each subject |
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
+mod booted;
 mod bounds;
 mod certificates;
 mod client;
@@ -63,6 +66,7 @@ mod oracle;
 mod outages;
 mod packages;
 mod peers;
+mod phase;
 mod pod;
 mod polardns;
 mod polardns_server;
@@ -78,6 +82,8 @@ mod reload_stop;
 mod reload_storm;
 mod renewal;
 mod resolv_conf;
+mod restarts;
+mod restarts_systemd;
 mod rfc8906;
 mod search_path;
 mod secrecy;

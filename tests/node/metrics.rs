@@ -183,6 +183,7 @@ fn every_series_is_there_at_zero_and_no_client_makes_another() {
         "zerohop_reloads_total",
         "zerohop_interface_repairs_total",
         "zerohop_interception_active",
+        "zerohop_standby",
         "zerohop_cache_entries",
         "zerohop_cache_bytes",
         "zerohop_cache_evictions_total",

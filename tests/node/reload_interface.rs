@@ -29,6 +29,12 @@ fn text(zerohop: &Zerohop, more: &str, sections: &str) -> String {
     zerohop.config_text(&format!("{OWN}{sections}")).replacen(&format!("\"{NODE}\"]"), &format!("\"{NODE}\"{more}]"), 1)
 }
 
+/// A line of the log without its time, and with the name that this kernel has the device under.
+fn said(line: &str) -> String {
+    let (_, line) = line.split_once("\"level\":").unwrap();
+    line.replace("\"lo\"", "\"zerohop0\"")
+}
+
 #[test]
 fn addresses_of_the_device_come_at_once_and_go_when_all_is_answered() {
     alone(|ip| {
@@ -39,7 +45,7 @@ fn addresses_of_the_device_come_at_once_and_go_when_all_is_answered() {
         let both = text(&zerohop, &format!(", \"{OTHER}\""), &format!("{forward}[interface]\n"));
         zerohop.reload_text(&both);
         assert!(has(ip, "169.254.20.10/32") && has(ip, "169.254.20.11/32"));
-        zerohop.log_line(&["interface is changed", "169.254.20.11 added"]);
+        let changed = said(&zerohop.log_line(&["interface is changed"]));
         assert_eq!((asks(NODE), asks(OTHER)), (vec!["10.0.0.1".to_owned()], vec!["10.0.0.1".to_owned()]));
         let client = UdpSocket::bind("0.0.0.0:0").unwrap();
         client.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -52,6 +58,11 @@ fn addresses_of_the_device_come_at_once_and_go_when_all_is_answered() {
         assert_eq!(question.check(receive(&client)).data(A), ["192.0.2.1"]);
         until("the address to go", || (!has(ip, "169.254.20.11/32")).then_some(()));
         assert!(has(ip, "169.254.20.10/32"));
+        let let_go = said(&zerohop.log_line(&["addresses are let go"]));
+        insta::assert_snapshot!(format!("{changed}\n{let_go}"), @r#"
+        "INFO","message":"interface is changed","device":"zerohop0","changes":"169.254.20.11 added"}
+        "INFO","message":"addresses are let go","device":"zerohop0","addresses":"[169.254.20.11]"}
+        "#);
         assert_eq!(zerohop.reloads(), (2, 0));
         assert_eq!(zerohop.metrics().sum("zerohop_interface_repairs_total", &[]), 0, "nobody had changed it");
     });

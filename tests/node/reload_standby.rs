@@ -69,6 +69,20 @@ fn of_an_address_that_went_nobody_has_a_socket() {
     (0..64).for_each(|_| drop(ask(second, "a.own.example.", A)));
     instance.reload_text(&listening(&instance, &[instance.address]));
     says(&heir, "standing by, with other sockets", 3);
+    let directory = instance.config().parent().unwrap().display().to_string();
+    let said: Vec<String> = heir
+        .output()
+        .lines()
+        .filter_map(|line| Some(line.split_once("\"level\":")?.1.replace(&directory, "/run")))
+        .filter(|line| line.contains("standing by"))
+        .collect();
+    // The lock, the control socket, that of [admin]; and two workers with two sockets at each address.
+    insta::assert_snapshot!(said.join("\n"), @r#"
+    "INFO","control":"/run/control.sock","descriptors":11,"message":"standing by"}
+    "INFO","control":"/run/control.sock","descriptors":7,"message":"standing by, with other sockets"}
+    "INFO","control":"/run/control.sock","descriptors":11,"message":"standing by, with other sockets"}
+    "INFO","control":"/run/control.sock","descriptors":7,"message":"standing by, with other sockets"}
+    "#);
     instance.process.signal(Signal::SIGTERM);
     assert_eq!(std::mem::replace(&mut instance.process, heir).exit_code(), Some(0));
     (0..64).for_each(|_| drop(ask(instance.address, "a.own.example.", A)));

@@ -336,6 +336,22 @@ fn a_store_that_nobody_has_told_of_is_found() {
     says(&process, "questions and sockets are left to the next process");
 }
 
+/// Where it is found by asking, which takes a second, and the stop comes before.
+#[test]
+fn what_was_kept_tells_of_the_store() {
+    let Some(manager) = ServiceManager::with_store(512, false) else { return };
+    let mut service = Service::new(OWN);
+    let mut process = service.ready(&manager, &[]);
+    manager.until_told("FDSTOREREMOVE=1\nFDNAME=probe", 1);
+    process.signal(Signal::SIGTERM);
+    process.exit();
+    process = service.start(&manager, &[]);
+    process.signal(Signal::SIGTERM);
+    process.exit();
+    says(&process, "questions and sockets are left to the next process");
+    assert!(manager.kept().contains(&"cache".to_owned()));
+}
+
 #[test]
 fn what_is_not_in_the_configuration_any_more_is_not_kept() {
     let Some(manager) = ServiceManager::start() else { return };

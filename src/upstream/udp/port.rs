@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::future::poll_fn;
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::fd::AsFd;
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, Waker};
@@ -12,15 +12,13 @@ use std::time::Duration;
 
 use foldhash::fast::RandomState;
 use rand::RngExt;
-use tokio::io::Interest;
-use tokio::net::UdpSocket;
 use tokio::task::{AbortHandle, spawn_local};
 use tokio::time::Instant;
 
 use super::Inbox;
 use super::habits::in_random_case;
 use crate::clock::Clock;
-use crate::datagram::{BATCH, Outbox, PACKET};
+use crate::datagram::{BATCH, Outbox, PACKET, Socket};
 use crate::dns::message::Header;
 use crate::dns::query::append_upstream_query;
 use crate::dns::response::MAX_UDP_PAYLOAD;
@@ -37,7 +35,7 @@ const SOCKET_AGE: Duration = Duration::from_secs(60);
 /// One connected socket and the questions that wait for a reply on it. It is closed when the pool
 /// has replaced it and nobody waits on it any more.
 pub(super) struct Port {
-    socket: Rc<UdpSocket>,
+    socket: Rc<Socket>,
     pub(super) waiting: RefCell<HashMap<u16, Waiting, RandomState>>,
     outbox: RefCell<Outbox>,
     /// The IDs of what is in the outbox.
@@ -148,8 +146,9 @@ impl Port {
             SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
             SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
         };
-        let socket = Rc::new(UdpSocket::bind(any).await?);
-        socket.connect(server).await?;
+        let socket = UdpSocket::bind(any)?;
+        socket.connect(server)?;
+        let socket = Rc::new(Socket::new(socket)?);
         Ok(Rc::new_cyclic(|port| Self {
             socket: Rc::clone(&socket),
             waiting: RefCell::default(),
@@ -242,11 +241,11 @@ impl Port {
 async fn send(port: Rc<Port>) {
     let mut refused = false;
     loop {
-        let sent = port.socket.try_io(Interest::WRITABLE, || port.outbox.borrow_mut().send(port.socket.as_fd()));
+        let sent = port.outbox.borrow_mut().send(port.socket.as_fd());
         let Err(error) = sent else { break };
         match error.kind() {
             io::ErrorKind::WouldBlock => {
-                if port.socket.writable().await.is_err() {
+                if port.socket.room().await.is_err() {
                     break;
                 }
             }
@@ -267,27 +266,17 @@ async fn send(port: Rc<Port>) {
 }
 
 /// Reads replies until the port is gone.
-async fn read(socket: Rc<UdpSocket>, port: Weak<Port>, inbox: Inbox, clock: Clock) {
+async fn read(socket: Rc<Socket>, port: Weak<Port>, inbox: Inbox, clock: Clock) {
     loop {
-        // What the network says, too: that is no reply, but to be read like one.
-        let ready = socket.ready(Interest::READABLE | Interest::ERROR).await;
-        let interest =
-            if ready.as_ref().is_ok_and(|ready| ready.is_error()) { Interest::ERROR } else { Interest::READABLE };
+        let arrival = socket.arrival().await;
         let Some(port) = port.upgrade() else { return };
         let mut batch = inbox.borrow_mut();
-        let mut received = 0;
-        let read = socket.try_io(interest, || {
-            received = batch.receive(socket.as_fd())?;
-            // A batch that is not full has emptied the socket; what comes later is told anew.
-            if received < BATCH { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
-        });
+        let received = arrival.and_then(|arrival| arrival.receive(&mut batch));
         let now = clock.now();
-        for index in 0..received {
-            port.deliver(batch.packet(index).0, now);
-        }
-        match ready.map(drop).and(read) {
-            Err(error) if error.kind() != io::ErrorKind::WouldBlock => port.fail_sent(error.kind()),
-            _ => {}
+        match received {
+            Ok(received) => (0..received).for_each(|index| port.deliver(batch.packet(index).0, now)),
+            // That is no reply, but to be read like one.
+            Err(error) => port.fail_sent(error.kind()),
         }
     }
 }

@@ -6,16 +6,28 @@ use std::process::Command;
 use hickory_proto::rr::RecordType::A;
 use nix::sys::signal::Signal;
 
-use super::super::client::Ask;
-use super::super::harness::Zerohop;
-use super::super::process::{find, free_address};
+use super::super::certificates::Authority;
+use super::super::client::{Ask, ask};
+use super::super::harness::{Zerohop, http};
+use super::super::process::{Process, find, free_address};
 use super::super::recorder::Recorder;
 use super::super::wait::{PATIENCE, until};
 use super::{binary, done};
 
 const LARGEST: u64 = 12 << 20;
 /// What glibc reads for names and users, and what it loads for that.
-const FOREIGN: &[&str] = &["nsswitch.conf", "libnss", "/etc/hosts", "/etc/passwd", "gconv", "libc.so", "ld.so.cache"];
+/// And where random numbers would come from if the system call were not found.
+const FOREIGN: &[&str] = &[
+    "/dev/urandom",
+    "/dev/random",
+    "nsswitch.conf",
+    "libnss",
+    "/etc/hosts",
+    "/etc/passwd",
+    "gconv",
+    "libc.so",
+    "ld.so.cache",
+];
 
 #[test]
 #[ignore = "takes the static binary: ci/test --all"]
@@ -66,4 +78,40 @@ fn it_opens_nothing_of_the_c_library() {
         assert!(!FOREIGN.iter().any(|name| line.contains(name)), "{line}");
     }
     assert_eq!(trace.matches("execve(").count(), 1, "{trace}");
+}
+
+/// Upstreams over TLS and QUIC, and several workers: whatever takes random numbers.
+#[test]
+#[ignore = "takes the static binary: ci/test --all"]
+fn it_serves_in_a_root_of_nothing_else_without_dev() {
+    let (Some(binary), Some(chroot)) = (binary(), find("chroot", "coreutils")) else { return };
+    let root = tempfile::tempdir().unwrap();
+    fs::copy(binary, root.path().join("zerohop")).unwrap();
+    let (address, admin) = (free_address(), free_address());
+    fs::copy(Authority::new().file(), root.path().join("ca.pem")).unwrap();
+    let config = format!(
+        "[server]\nlisten = [\"{address}\"]\nworkers = 2\n[admin]\nlisten = \"{admin}\"\ncontrol = \"/control.sock\"\n\
+         [[zone]]\nname = \"own.example\"\nrecords = [\"a A 10.0.0.1\"]\n\
+         [[upstream]]\nname = \"far\"\nservers = [\"tls://{0}\", \"quic://{0}\"]\nca = \"ca.pem\"\n\
+         [[zone]]\nname = \"far.example\"\nforward = [\"far\"]\n",
+        free_address()
+    );
+    fs::write(root.path().join("zerohop.toml"), config).unwrap();
+    let run = || {
+        let mut command = Command::new(&chroot);
+        command.env_clear().arg(root.path()).arg("/zerohop").args(["--config", "/zerohop.toml"]);
+        command
+    };
+    let mut process = Process::start(&mut run(), &root.path().join("log"));
+    until("zerohop to be ready", || http(admin, "/ready").filter(|(status, _)| *status == 200));
+    assert_eq!(ask(address, "a.own.example.", A).data(A), ["10.0.0.1"]);
+    // Nobody is there, which is found out by trying.
+    assert!(Ask::new("a.far.example.", A).udp_within(PATIENCE, address).is_some());
+    assert_eq!(done(run().arg("reload")), "configuration reloaded\n");
+    process.signal(Signal::SIGTERM);
+    assert_eq!(process.exit_code(), Some(0), "{}", process.output());
+    let mut there: Vec<_> = fs::read_dir(root.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    there.sort();
+    assert_eq!(there, ["ca.pem", "control.sock.lock", "log", "zerohop", "zerohop.toml"]);
+    assert!(!process.output().contains("panicked"), "{}", process.output());
 }

@@ -125,3 +125,50 @@ fn at_a_purge_the_kubelet_keeps_the_file_that_it_names() {
         assert!(debian.path("/etc/zerohop/resolv.conf.upstream").exists());
     });
 }
+
+/// A systemctl that writes down what it is told, and whether the node asks zerohop at that time.
+const SYSTEMCTL: &str = "#!/bin/sh\nif grep -q 169.254.20.10 /etc/resolv.conf; then asks=zerohop; else asks=others; fi\n\
+                         echo \"$* [asks $asks]\" >>/tmp/told\n";
+
+#[test]
+#[ignore = "makes a Debian: ci/test --all"]
+fn systemd_is_told_to_restart_at_an_upgrade_and_to_stop_at_a_removal_once_others_are_asked() {
+    let (Some(package), Some(made)) = (package(), made()) else { return };
+    let directory = tempfile::tempdir().unwrap();
+    let newer = newer(&package, directory.path());
+    alone(|_| {
+        let debian = Debian::like(&made);
+        debian.write("/etc/resolv.conf", BEFORE);
+        fs::copy(&package, debian.path("/tmp/zerohop.deb")).unwrap();
+        fs::copy(newer, debian.path("/tmp/newer.deb")).unwrap();
+        fs::create_dir_all(debian.path("/run/systemd/system")).unwrap();
+        // In place of what is there, with its mode.
+        debian.write("/usr/bin/systemctl", SYSTEMCTL);
+        let told = |command: &str| {
+            debian.write("/tmp/told", "");
+            debian.says(command);
+            format!("{command}\n{}", debian.read("/tmp/told"))
+        };
+        let installed = told("dpkg --install /tmp/zerohop.deb");
+        debian.says("zerohop resolv-conf install --force");
+        let rest = ["dpkg --install /tmp/newer.deb", "dpkg --remove zerohop", "dpkg --purge zerohop"].map(told);
+        insta::assert_snapshot!(format!("{installed}{}", rest.concat()), @r"
+        dpkg --install /tmp/zerohop.deb
+        daemon-reload [asks others]
+        dpkg --install /tmp/newer.deb
+        daemon-reload [asks zerohop]
+        try-restart zerohop.service [asks zerohop]
+        dpkg --remove zerohop
+        try-restart systemd-resolved.service [asks others]
+        try-reload-or-restart NetworkManager.service [asks others]
+        stop zerohop.socket [asks others]
+        --quiet --no-reload disable zerohop.socket [asks others]
+        stop zerohop.service [asks others]
+        --quiet --no-reload disable zerohop.service [asks others]
+        reset-failed zerohop.service zerohop-restore.service [asks others]
+        daemon-reload [asks others]
+        dpkg --purge zerohop
+        daemon-reload [asks others]
+        ");
+    });
+}

@@ -79,7 +79,7 @@ impl Debian {
 
 /// Where one is that nobody writes to; kept with what cargo builds. Made from the network, so not within
 /// a namespace. `None`, and said, when it cannot be had.
-pub(super) fn made() -> Option<PathBuf> {
+pub(crate) fn made() -> Option<PathBuf> {
     static MAKING: Mutex<()> = Mutex::new(());
     let _alone = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
     let debootstrap = find("debootstrap", "debootstrap")?;

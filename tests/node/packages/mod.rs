@@ -11,6 +11,8 @@ mod manifests;
 mod podman;
 mod rpm;
 
+pub(crate) use debian::made;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

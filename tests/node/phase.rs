@@ -1,0 +1,227 @@
+//! What clients see while something happens: questions over UDP at an even rate, half of them answered from
+//! the cache and half asked upstream, and many clients over TCP.
+
+use std::io::{Write, stderr};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::thread;
+use std::time::Duration;
+
+use hickory_proto::rr::RecordType::A;
+
+use super::client::{Ask, read_framed};
+use super::harness::http;
+use super::load::{Load, Seen};
+use super::recorder::{Asked, Recorder};
+use super::wait::{PATIENCE, until};
+
+/// How long the upstream takes for an answer.
+const UPSTREAM: Duration = Duration::from_millis(30);
+/// Longer than any test, so that nothing is asked again for its age.
+const TTL: u32 = 3600;
+/// Questions a second of each kind.
+pub(crate) const RATE: u32 = 500;
+const TCP_CLIENTS: usize = 50;
+/// Between two questions of one client over TCP.
+const TCP_PAUSE: Duration = Duration::from_millis(100);
+/// Names that are in the cache are below this one, and others are not.
+const WARM: &str = "warm.example.";
+/// What may have been on its way when a process died: what the upstream had for 30 ms, on a machine that has
+/// other work to do.
+const UNDER_WAY: u16 = 60;
+
+/// A slow server, which counts what is asked that should have been in the cache.
+pub(crate) struct Upstream {
+    pub(crate) address: SocketAddr,
+    asked_again: Arc<AtomicUsize>,
+}
+
+impl Upstream {
+    pub(crate) fn start() -> Self {
+        let asked_again: Arc<AtomicUsize> = Arc::default();
+        let count = Arc::clone(&asked_again);
+        let recorder = Recorder::scripted(move |asked: Asked| {
+            count.fetch_add(usize::from(asked.query.queries[0].name().to_ascii().ends_with(WARM)), Relaxed);
+            thread::spawn(move || {
+                thread::park_timeout(UPSTREAM);
+                asked.answer_a([192, 0, 2, 1], TTL);
+            });
+        });
+        Self { address: recorder.address, asked_again }
+    }
+
+    /// How many of the names that are to be in the cache were asked so far.
+    pub(crate) fn asked_again(&self) -> usize {
+        self.asked_again.load(Relaxed)
+    }
+
+    /// Asks for all names that a phase of so many questions of each kind asks for, which are in the cache from
+    /// then on. Returns how many were not.
+    pub(crate) fn warm(&self, server: SocketAddr, count: u16) -> usize {
+        let before = self.asked_again();
+        let seen = Load::new(count, 2 * RATE).run(server, WARM);
+        assert_eq!(seen.failed, Vec::<String>::new());
+        self.asked_again() - before
+    }
+}
+
+/// Waits until whoever serves has read the cache of the one before.
+pub(crate) fn until_restored(admin: SocketAddr) {
+    until("the cache of the one before", || {
+        let (_, metrics) = http(admin, "/metrics")?;
+        let line = metrics.lines().find_map(|line| line.strip_prefix("zerohop_cache_restored_total "))?;
+        (line != "0").then_some(())
+    });
+}
+
+/// A phase that is going on.
+pub(crate) struct Going<'l> {
+    loads: &'l [Load; 2],
+    /// What had been sent of both before a death and behind it.
+    deaths: Vec<[[u16; 2]; 2]>,
+}
+
+impl Going<'_> {
+    /// Waits for the time of this turn, of so many.
+    pub(crate) fn turn(&self, turn: u16, of: u16) {
+        // Behind the last one there is time to show what it loses.
+        self.loads[0].until_sent(turn * (self.loads[0].count / (of + 1)));
+    }
+
+    /// Something dies.
+    pub(crate) fn dies(&mut self, kill: impl FnOnce()) {
+        let before = [0, 1].map(|kind: usize| self.loads[kind].sent());
+        kill();
+        self.deaths.push([before, [0, 1].map(|kind: usize| self.loads[kind].sent())]);
+    }
+}
+
+/// What was seen.
+pub(crate) struct Phase {
+    pub(crate) hits: Seen,
+    pub(crate) misses: Seen,
+    deaths: Vec<[[u16; 2]; 2]>,
+    /// Questions that had been in the cache and were asked upstream.
+    pub(crate) cold: usize,
+    over_tcp: usize,
+    reconnections: usize,
+    count: u16,
+}
+
+/// Asks so many questions of each kind, of names that nobody has asked for below `fresh`, while something
+/// happens.
+pub(crate) fn during(
+    (server, upstream): (SocketAddr, &Upstream),
+    (count, fresh): (u16, &str),
+    happens: impl FnOnce(&mut Going),
+) -> Phase {
+    let loads = [Load::new(count, RATE), Load::new(count, RATE)];
+    let (is_over, zone, before) = (AtomicBool::new(false), format!("{fresh}.example."), upstream.asked_again());
+    thread::scope(|scope| {
+        let hits = scope.spawn(|| loads[0].run(server, WARM));
+        let misses = scope.spawn(|| loads[1].run(server, &zone));
+        let over_tcp: Vec<_> = (0..TCP_CLIENTS).map(|_| scope.spawn(|| over_tcp(server, &is_over))).collect();
+        let mut going = Going { loads: &loads, deaths: Vec::new() };
+        happens(&mut going);
+        let is_late = !loads[0].is_going_on();
+        let (hits, misses) = (hits.join().unwrap(), misses.join().unwrap());
+        is_over.store(true, Relaxed);
+        let over_tcp: Vec<(usize, usize)> = over_tcp.into_iter().map(|client| client.join().unwrap()).collect();
+        assert!(!is_late, "what happened took longer than the questions of {fresh}");
+        assert!(over_tcp.iter().all(|(answered, _)| *answered > 0), "every client was answered: {over_tcp:?}");
+        Phase {
+            hits,
+            misses,
+            deaths: going.deaths,
+            cold: upstream.asked_again() - before,
+            over_tcp: over_tcp.iter().map(|(answered, _)| answered).sum(),
+            reconnections: over_tcp.iter().map(|(_, connections)| connections - 1).sum(),
+            count,
+        }
+    })
+}
+
+/// A client that asks until all is over, and again where its connection ended. Returns how often it was
+/// answered, and how many connections it took.
+fn over_tcp(server: SocketAddr, is_over: &AtomicBool) -> (usize, usize) {
+    let (mut answered, mut connections) = (0, 0);
+    while !is_over.load(Relaxed) {
+        // Nobody listens for a moment after a death without anybody to keep the socket.
+        let Ok(mut stream) = TcpStream::connect(server) else {
+            thread::park_timeout(TCP_PAUSE);
+            continue;
+        };
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        connections += 1;
+        while !is_over.load(Relaxed) {
+            let question = Ask::new(&format!("n{}.{WARM}", answered % 100), A);
+            let sent = stream.write_all(&question.framed());
+            let Some(reply) = sent.ok().and_then(|()| read_framed(&mut stream)) else { break };
+            let reply = question.check(reply);
+            let number = (answered, connections);
+            assert_eq!(reply.data(A), ["192.0.2.1"], "{} as {number:?}: {:?}", reply.rcode(), reply.message.edns);
+            answered += 1;
+            thread::park_timeout(TCP_PAUSE);
+        }
+    }
+    (answered, connections)
+}
+
+impl Phase {
+    /// Every question was answered, once.
+    pub(crate) fn lost_nothing(&self) -> &Self {
+        assert_eq!((&self.hits.failed, &self.misses.failed), (&Vec::new(), &Vec::new()));
+        let count = usize::from(self.count);
+        assert_eq!((self.hits.took.len(), self.misses.took.len()), (count, count));
+        assert_eq!((self.hits.repeated, self.misses.repeated), (0, 0), "each is answered once");
+        self
+    }
+
+    /// The contract with who asks for what is known here, and several times that for a debug build, which takes
+    /// as much longer to read the cache of the one before.
+    pub(crate) fn was_quick(&self) {
+        let most = Duration::from_millis(if cfg!(debug_assertions) { 200 } else { 50 });
+        assert!(self.hits.percentile(99) < most, "{:?}", self.hits.percentile(99));
+    }
+
+    /// How long whoever waited longest did, for an answer that came.
+    pub(crate) fn longest(&self) -> Duration {
+        self.hits.max().max(self.misses.max())
+    }
+
+    /// The cache went along: had one of so many begun without, all behind it would have been asked again.
+    pub(crate) fn kept_its_cache(&self, turns: u16) {
+        let each = usize::from(self.count / turns);
+        assert!(self.cold < each / 2 * usize::from(turns), "{} of {}", self.cold, self.count);
+    }
+
+    /// What got lost was under way when something died.
+    pub(crate) fn lost_what_was_under_way(&self) {
+        for (kind, seen) in [&self.hits, &self.misses].into_iter().enumerate() {
+            for lost in &seen.failed {
+                let number: u16 = lost[1..].split('.').next().unwrap().parse().unwrap();
+                let is_near = |[before, behind]: &[[u16; 2]; 2]| {
+                    (before[kind].saturating_sub(UNDER_WAY)..=behind[kind]).contains(&number)
+                };
+                assert!(self.deaths.iter().any(is_near), "{lost}; deaths at {:?}", self.deaths);
+            }
+            assert!(seen.failed.len() < usize::from(UNDER_WAY) * self.deaths.len(), "{:?}", seen.failed);
+        }
+    }
+
+    /// A line for the table of docs/restarts.md, said even when the test passes.
+    pub(crate) fn report(&self, place: &str, name: &str) {
+        let lost = self.hits.failed.len() + self.misses.failed.len();
+        let rate = 100.0 * (1.0 - self.cold as f64 / f64::from(self.count));
+        let line = format!(
+            "| {place} | {name} | {} | {lost} | {:.1?} | {:.0?} | {rate:.1} % | {} / {} |\n",
+            2 * usize::from(self.count),
+            self.hits.percentile(99),
+            self.longest(),
+            self.over_tcp,
+            self.reconnections,
+        );
+        stderr().write_all(line.as_bytes()).unwrap();
+    }
+}
