@@ -62,6 +62,8 @@ impl Booted {
         command.args(["--quiet", "--register=no", "--keep-unit", "--resolv-conf=off", "--console=pipe", "--boot"]);
         // Which a container with a network of its own would have.
         command.arg("--capability=CAP_NET_ADMIN");
+        // A node has Landlock, which the container's own filter would hide.
+        command.arg("--system-call-filter=landlock_create_ruleset landlock_add_rule landlock_restrict_self");
         command.arg("--network-namespace-path=/proc/self/ns/net").arg("--machine").arg(name);
         command.arg("--directory").arg(root.path());
         let log = root.path().join("console");

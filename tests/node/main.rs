@@ -71,6 +71,7 @@ mod pod;
 mod polardns;
 mod polardns_server;
 mod privileges;
+mod privileges_calls;
 mod process;
 mod python;
 mod recorder;

@@ -7,6 +7,7 @@ use hickory_proto::rr::RecordType::A;
 
 use super::booted::{Booted, booted, is_refused, node};
 use super::client::{Ask, ask};
+use super::harness::http;
 use super::phase::{Upstream, during, until_restored};
 use super::wait::{now, until, until_within};
 
@@ -37,6 +38,14 @@ fn start(booted: &Booted, text: &str) {
     assert_eq!(question().udp(node()).data(A), ["10.0.0.0"]);
 }
 
+/// The unit lets it give up the rest by itself.
+fn is_confined() {
+    let (_, metrics) = http("127.0.0.1:9153".parse().unwrap(), "/metrics").unwrap();
+    for part in ["capabilities", "landlock", "seccomp"] {
+        assert!(metrics.contains(&format!("zerohop_sandbox{{part=\"{part}\"}} 1\n")), "{part}: {metrics}");
+    }
+}
+
 /// Forgets how often it was started, which all phases together would be too often.
 fn forget_starts(booted: &Booted) {
     booted.says("systemctl reset-failed zerohop.service");
@@ -49,6 +58,7 @@ fn the_unit_loses_nothing_at_restarts_reloads_and_upgrades() {
         let upstream = Upstream::start();
         let config = config(&upstream, &format!("{INTERFACE}{OWN}"));
         start(&booted, &config);
+        is_confined();
         let (many, few) = (20, 5);
         let (many_questions, few_questions) = ((many + 1) * EACH, (few + 1) * 2 * EACH);
         upstream.warm(node(), many_questions);
