@@ -207,8 +207,8 @@ def rows(entries):
             [*COST, Column("least", "share of the least busy %", 1)], workers, compared=()),
         Row("expiry", "Hits while others run out", f"Cached answers at 1,000 a second, while {few:,} other names that "
             "came in together reach the end of their TTL.",
-            [Column("highest", "highest µs", 0, "spread"), Column("p99", "p99 µs", 0), Column("p50", "p50 µs", 0),
-             Column("within", "came within s", 1), Column("answered", "names answered")], expiry, compared=()),
+            [Column("highest", "highest µs"), Column("p99", "p99 µs", 0), Column("p50", "p50 µs", 0),
+             Column("within", "came within s", 1), Column("answered", "names answered")], expiry, rounds=1, compared=()),
         Row("sizes", "Large configurations", "Cached answers of zerohop, whatever else it has loaded.",
             [*COST, Column("start", "start to first answer ms", 1), Column("rss", "RSS MB", 1)],
             sizes, compared=(), lines=lines_of_sizes),
