@@ -61,7 +61,12 @@ impl Parcel {
         let mut questions = Vec::new();
         while !rest.is_empty() {
             let (listener, client) = (read_address(&mut rest)??, read_address(&mut rest)??);
-            let asked = read_address(&mut rest)?.map(without_link);
+            let asked = read_address(&mut rest)?;
+            // A port is the listener's.
+            if asked.is_some_and(|asked| asked.port() != 0) {
+                return None;
+            }
+            let asked = asked.map(without_link);
             let length = usize::from(u16::from_be_bytes(take(&mut rest)?));
             let (packet, behind) = rest.split_at_checked(length)?;
             rest = behind;
@@ -148,6 +153,19 @@ mod tests {
     fn parcel() -> impl Strategy<Value = Parcel> {
         (any::<u32>(), proptest::collection::vec(question(), 0..20))
             .prop_map(|(written, questions)| Parcel { written: Duration::from_micros(written.into()), questions })
+    }
+
+    #[test]
+    fn what_was_asked_has_no_port() {
+        let address = SocketAddr::from(([192, 0, 2, 1], 0));
+        let question =
+            Question { listener: address, client: address, asked: Some(without_link(address)), packet: vec![] };
+        let mut octets = Parcel { written: Duration::ZERO, questions: vec![question] }.write();
+        assert!(Parcel::read(&octets).is_some());
+        // In front of the packet's length.
+        let port_at = octets.len() - 3;
+        octets[port_at] = 1;
+        assert_eq!(Parcel::read(&octets), None);
     }
 
     proptest! {
