@@ -212,7 +212,8 @@ ROWS = [
         COST, of_servers(hits), brief=spent_on("cached answer")),
     Row("misses", "Misses", "Every name is asked for once, and forwarded to one upstream. bare answers by itself: what "
         "one hop costs, where the others have two.", COST, of_servers(misses), brief=spent_on("miss")),
-    Row("local", "Local records", "1,000 names that are in the configuration.", COST, of_servers(local)),
+    Row("local", "Local records", "1,000 names that are in the configuration.",
+        COST, of_servers(local), brief=spent_on("local record")),
     Row("patterns", "Names of a pattern", "1,000 names, of which `ip-A-B-C-D.pod.bench.example` is A.B.C.D.",
         COST, of_servers(patterns), brief=spent_on("name of a pattern")),
     Row("new-patterns", "New names of a pattern", "The same, and every name is asked for once.",

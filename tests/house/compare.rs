@@ -45,3 +45,23 @@ fn no_module_is_longer_than_can_be_read_at_once() {
         assert!(lines <= MOST_LINES, "{}: {lines} lines; {MOST_LINES} are the most", path.display());
     }
 }
+
+/// The lines of the first table whose head begins like this.
+fn table<'t>(text: &'t str, head: &str) -> Vec<&'t str> {
+    let lines = text.lines().skip_while(|line| !line.starts_with(head));
+    lines.take_while(|line| line.starts_with('|')).collect()
+}
+
+#[test]
+fn what_the_readme_shows_is_what_was_measured() {
+    let (readme, report) = (source::read("README.md"), source::read("benches/results/report.md"));
+    let measured = table(&report, "| median |");
+    assert!(measured.len() > 10, "{measured:?}");
+    assert_eq!(table(&readme, "| median |"), measured);
+    let date = report.lines().find_map(|line| line.strip_prefix("| date | ")).unwrap();
+    let (day, _) = date.split_once(' ').unwrap();
+    assert!(readme.contains(day), "README.md does not say that it was measured on {day}");
+    for plot in ["benches/results/overview.svg", "benches/results/report.md"] {
+        assert!(readme.contains(&format!("({plot})")), "README.md does not show {plot}");
+    }
+}

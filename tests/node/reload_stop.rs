@@ -16,8 +16,8 @@ const STOPS: usize = 200;
 const AT_ONCE: usize = 4;
 /// How long a stop may take that has nothing to answer.
 const LONGEST: Duration = Duration::from_secs(5);
-/// Records that take a reload some time.
-const MANY: usize = 2000;
+/// Records that take a reload some time, whatever the build.
+const MANY: usize = if cfg!(debug_assertions) { 2000 } else { 20_000 };
 
 /// When the signal comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
