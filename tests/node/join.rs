@@ -2,7 +2,7 @@
 //! alone when it dies.
 
 use std::io::Write;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::channel;
 use std::thread;
@@ -227,8 +227,8 @@ fn the_configuration_of_the_new_one_says_what_is_served_and_by_how_many() {
 fn an_address_that_cannot_be_had_keeps_no_heir_from_serving_the_others() {
     let upstream = upstream();
     let mut instance = Zerohop::start(&sections(&upstream));
-    let taken = socket();
-    let (first, second) = (instance.address, taken.local_addr().unwrap());
+    let (first, second) = (instance.address, free_address());
+    let _taken = UdpSocket::bind(second).unwrap();
     let text = std::fs::read_to_string(instance.config()).unwrap();
     let both = text.replace(&format!("[\"{first}\"]"), &format!("[\"{second}\", \"{first}\"]"));
     std::fs::write(instance.config(), both).unwrap();
