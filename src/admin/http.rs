@@ -95,9 +95,9 @@ async fn route(request: Request<Incoming>, admin: Rc<Admin>) -> Result<Response<
     let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
     Ok(match request.uri().path() {
         _ if !is_read => respond(StatusCode::METHOD_NOT_ALLOWED, TEXT, "only GET is served here\n".to_owned()),
-        "/metrics" => respond(StatusCode::OK, METRICS_TEXT, admin.metrics()),
+        "/metrics" => respond(StatusCode::OK, METRICS_TEXT, admin.metrics().await),
         "/health" => {
-            let stuck = admin.stuck_workers();
+            let stuck = admin.stuck_workers().await;
             match stuck.is_empty() {
                 true => respond(StatusCode::OK, TEXT, "ok\n".to_owned()),
                 false => respond(StatusCode::SERVICE_UNAVAILABLE, TEXT, format!("workers that are stuck: {stuck:?}\n")),

@@ -3,7 +3,7 @@
 //! | path | answer |
 //! |---|---|
 //! | `/metrics` | every series, in the Prometheus text format |
-//! | `/health` | 200 while every worker went round its loop within the last second, else 503 |
+//! | `/health` | 200 if every worker goes round its loop within a second, else 503 |
 //! | `/ready` | 200 while every listen address answers a question of ours, and nobody has told us to stop, else 503 |
 //!
 //! It never stands in the way of DNS: a port that is taken is tried again, and said.
@@ -20,7 +20,7 @@ use std::sync::Arc;
 use crate::clock::Clock;
 use crate::dns::Name;
 use crate::forward::Shared;
-use crate::listener::Connections;
+use crate::listener::{Connections, RollCall};
 use crate::metrics::Registry;
 
 use control::Succession;
@@ -31,6 +31,8 @@ pub struct Admin {
     pub registry: Arc<Registry>,
     pub shared: Arc<Shared>,
     pub clock: Clock,
+    /// Where workers show that they are alive.
+    pub roll_call: RollCall,
     /// Where questions are answered, for the readiness check.
     pub listen: RefCell<Vec<SocketAddr>>,
     /// The readiness check's name.
@@ -44,7 +46,8 @@ pub struct Admin {
 
 impl Admin {
     /// Brings the mirrored figures up to date and renders everything.
-    fn metrics(&self) -> String {
+    async fn metrics(&self) -> String {
+        self.refresh_loads().await;
         let control = &self.registry.control;
         let store = &self.shared.store;
         let (entries, bytes) = store.size();
@@ -58,7 +61,7 @@ impl Admin {
         control.failures.set(float(self.shared.failures.len() as u64));
         control.failures_dropped.absolute(self.shared.failures.dropped());
         control.in_flight.set(float(self.shared.in_flight.len() as u64));
-        control.tcp_open.set(float(self.connections.open() as u64));
+        control.tcp_open.set(float(self.connections.open()));
         control.standby.set(float(self.succession.has_heir().into()));
         self.registry.render()
     }

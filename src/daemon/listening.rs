@@ -243,7 +243,7 @@ mod tests {
     use crate::clock::Clock;
     use crate::config::parse;
     use crate::forward::Shared;
-    use crate::listener::{Connections, Start, Unanswered, Worker};
+    use crate::listener::{Connections, RollCall, Start, Unanswered, Worker};
     use crate::metrics::Registry;
 
     fn config(listen: &str) -> Config {
@@ -272,6 +272,7 @@ mod tests {
             front_bytes: 1 << 16,
             connections: Arc::new(Connections::new(1)),
             duty: listening.duty(0),
+            roll_call: RollCall::default(),
             stop: stop.subscribe(),
             unanswered,
         };

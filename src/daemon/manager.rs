@@ -31,7 +31,7 @@ const QUESTION_LIVES: Duration = Duration::from_secs(5);
 /// How long every listen address may take to answer. One that the node gets later is not to hold up what is
 /// started behind us.
 const START: Duration = Duration::from_secs(5);
-/// Between two looks at whether they do, and whether a worker that was stuck goes on.
+/// Between two looks at whether they do.
 const LOOK: Duration = Duration::from_millis(100);
 /// How often the status is looked at.
 const PERIOD: Duration = Duration::from_secs(5);
@@ -142,7 +142,7 @@ impl Manager {
             }
             self.keep(notify, admin).await;
             loop {
-                let stuck = admin.stuck_workers();
+                let stuck = admin.stuck_workers().await;
                 let is_alive = stuck.is_empty();
                 self.status.borrow_mut().stuck = stuck;
                 let before = self.said.borrow().clone();
@@ -153,7 +153,6 @@ impl Manager {
                 if is_alive {
                     break;
                 }
-                sleep(LOOK).await;
             }
             if watchdog.is_some() {
                 notify.tell("WATCHDOG=1").await;

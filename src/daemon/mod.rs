@@ -24,8 +24,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use tokio::runtime::LocalOptions;
 use tokio::sync::{mpsc, watch};
-use tokio::task::{JoinSet, LocalSet};
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::admin::Admin;
@@ -68,8 +69,8 @@ pub fn run(source: Source, loaded: Loaded, join: bool) -> Result<(), StartError>
     for warning in warnings.iter() {
         tracing::warn!("{}", warning.headline());
     }
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    LocalSet::new().block_on(&runtime, async {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
+    runtime.block_on(async {
         let mut signals = Signals::listen()?;
         let control = config.admin.control.clone();
         let prepared = Prepared::new(source, config, warnings.files())?;
@@ -185,7 +186,7 @@ impl Daemon {
         tracing::info!(signal = by, "stopping: {what}");
         self.admin.is_stopping.set(true);
         let lameduck = self.live_config().server.lameduck;
-        manager.stops(lameduck + self.config.server.drain).await;
+        manager.stops(lameduck + self.live_config().server.drain).await;
         drop(orders);
         if self.admin.succession.has_heir()
             && let Some(cache) = self.snapshots.for_heir().await

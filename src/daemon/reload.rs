@@ -94,6 +94,7 @@ impl Daemon {
         let generation = tables.generation;
         // Before anybody asks at a new address.
         self.tables.store(Arc::new(tables));
+        self.admin.roll_call.ask();
         let departing = self.listening.carry_out(change, config);
         doors.carry_out(opened, config);
         self.admin.listen.borrow_mut().clone_from(&config.server.listen);
@@ -112,6 +113,7 @@ impl Daemon {
         let (nameservers, registry) = (&self.nameservers, &*self.registry);
         let parts = Parts { config, nameservers, registry, previous: Some(&tables) };
         self.tables.store(Arc::new(build::around(Arc::clone(&tables.zones), parts)));
+        self.admin.roll_call.ask();
         // What failed while they were elsewhere may be asked again.
         self.admin.shared.failures.clear();
     }

@@ -26,7 +26,7 @@ use crate::clock::Clock;
 use crate::config::{Config, Files, Loaded, Source, load};
 use crate::forward::Shared;
 use crate::handler::Tables;
-use crate::listener::{BindError, Connections, Inherited, Start, Unanswered, Worker};
+use crate::listener::{BindError, Connections, Inherited, RollCall, Start, Unanswered, Worker};
 use crate::metrics::Registry;
 use crate::node::privileges;
 use crate::node::{self, Keeper};
@@ -150,7 +150,7 @@ impl Prepared {
         let (store, _) = Store::start(config.cache.max_bytes - fronts(&config), config.cache.negative_share)?;
         let shared =
             Arc::new(Shared { store, failures: Failures::default(), in_flight: Arc::default(), loops: Arc::default() });
-        let (stop, stopped) = watch::channel(false);
+        let ((stop, stopped), roll_call) = (watch::channel(false), RollCall::default());
         let start = |index: usize| Start {
             index,
             tables: Arc::clone(&tables),
@@ -160,15 +160,11 @@ impl Prepared {
             front_bytes: usize::try_from(fronts(&config)).unwrap_or(usize::MAX) / server.workers,
             connections: Arc::clone(&connections),
             duty: listening.duty(index),
+            roll_call: roll_call.clone(),
             stop: stopped.clone(),
             unanswered: Arc::clone(&unanswered),
         };
-        let start_worker = |index: usize| {
-            // Before its first round it is no worker that is stuck.
-            registry.workers()[index].beat(clock.now());
-            Worker::start(start(index))
-        };
-        let workers = (0..server.workers).map(start_worker).collect::<io::Result<Vec<_>>>()?;
+        let workers = (0..server.workers).map(|index| Worker::start(start(index))).collect::<io::Result<Vec<_>>>()?;
         if !is_heir {
             keeper.settle(&registry.control);
         }
@@ -178,6 +174,7 @@ impl Prepared {
             registry: Arc::clone(&registry),
             shared,
             clock,
+            roll_call,
             listen: RefCell::new(server.listen.clone()),
             ready: tables.load().ready.clone(),
             connections,

@@ -3,20 +3,18 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
+use crate::metrics::{Occupancy, Place};
+
 /// See the module's head.
 #[derive(Debug)]
 pub struct Connections {
-    open: AtomicUsize,
+    open: Arc<Occupancy>,
     most: AtomicUsize,
 }
 
-/// One connection's place, given back when dropped.
-#[derive(Debug)]
-pub(super) struct Permit(Arc<Connections>);
-
 impl Connections {
     pub fn new(most: usize) -> Self {
-        Self { open: AtomicUsize::new(0), most: AtomicUsize::new(most) }
+        Self { open: Arc::default(), most: AtomicUsize::new(most) }
     }
 
     /// From now on so many may be open. Those that are stay.
@@ -25,21 +23,13 @@ impl Connections {
     }
 
     /// Those that are open.
-    pub fn open(&self) -> usize {
-        self.open.load(Relaxed)
+    pub fn open(&self) -> u64 {
+        self.open.taken()
     }
 
-    /// `None` when there are too many.
-    pub(super) fn permit(self: &Arc<Self>) -> Option<Permit> {
-        let most = self.most.load(Relaxed);
-        let taken = self.open.fetch_update(Relaxed, Relaxed, |open| (open < most).then_some(open + 1));
-        taken.ok().map(|_| Permit(Arc::clone(self)))
-    }
-}
-
-impl Drop for Permit {
-    fn drop(&mut self) {
-        self.0.open.fetch_sub(1, Relaxed);
+    /// One connection's place, given back when dropped. `None` when there are too many.
+    pub(super) fn permit(&self) -> Option<Place> {
+        self.open.enter(self.most.load(Relaxed))
     }
 }
 
@@ -49,7 +39,7 @@ mod tests {
 
     #[test]
     fn a_lower_limit_ends_none_and_lets_none_in_until_enough_have_ended() {
-        let connections = Arc::new(Connections::new(2));
+        let connections = Connections::new(2);
         let mut open = vec![connections.permit().unwrap(), connections.permit().unwrap()];
         assert!(connections.permit().is_none());
         connections.limit(3);

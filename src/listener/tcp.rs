@@ -14,13 +14,13 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_rustls::TlsAcceptor;
 
 use super::bind::{BACKLOG, is_welcoming};
-use super::connections::Permit;
 use super::context::{Context, Limits};
 use super::framing::{self, Frames, PREFIX, framed};
 use super::post::{Need, Service};
 use super::tls;
 use crate::dns::Protocol;
 use crate::handler::{Client, Deferred, Handled, Waiting};
+use crate::metrics::Place;
 
 /// Questions of one connection that may wait for upstreams at once; then reading stops.
 const PIPELINED: usize = 128;
@@ -126,7 +126,7 @@ async fn attend(
 struct Terms {
     limits: Limits,
     service: Service,
-    _permit: Permit,
+    _permit: Place,
     _need: Need,
 }
 

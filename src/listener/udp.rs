@@ -60,13 +60,23 @@ pub(super) async fn serve(
     let mut stopped = pin!(service.over());
     loop {
         tokio::select! {
+            // In this order: to ask after the end costs as much as to find an answer.
             biased;
-            () = &mut stopped => break,
-            arrival = way.socket.arrival() => {
+            arrival = way.socket.packets() => {
                 // ECONNREFUSED and the like are about replies to clients that are gone: nothing to act on.
                 let received = arrival?.receive(&mut batch).unwrap_or(0);
                 answer(received, &way, &mut batch, welcome, &context).await;
+                if (1..BATCH).contains(&received) {
+                    continue;
+                }
             }
+            () = &mut stopped => break,
+        }
+        // More has come already. It must not keep the replies of upstreams from those who wait for them.
+        tokio::select! {
+            biased;
+            () = &mut stopped => break,
+            () = tokio::task::yield_now() => {}
         }
     }
     // Where somebody keeps the socket, what is queued there is the next process's. One that a reload has

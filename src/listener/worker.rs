@@ -8,14 +8,16 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use tokio::runtime::LocalOptions;
 use tokio::sync::{mpsc, watch};
-use tokio::task::{JoinError, JoinSet, LocalSet};
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::timeout;
 
 use super::bind::Listener;
 use super::connections::Connections;
 use super::context::Context;
 use super::post::{Duty, Post, Service};
+use super::roll_call::RollCall;
 use super::unanswered::Unanswered;
 use super::{tcp, udp};
 use crate::cache::Front;
@@ -24,9 +26,6 @@ use crate::forward::{Forwarder, Shared};
 use crate::handler::{Handler, Tables};
 use crate::metrics::{Load, WorkerSeries};
 use crate::upstream;
-
-/// How often a worker shows that it is alive; `/health` allows a second.
-const BEAT: Duration = Duration::from_millis(250);
 
 /// How long a worker that failed rests before it starts again.
 const RESTART_PAUSE: Duration = Duration::from_millis(50);
@@ -46,6 +45,8 @@ pub struct Start {
     pub connections: Arc<Connections>,
     /// What to listen on, as it is now. What is new is taken up, and what is gone ends.
     pub duty: watch::Receiver<Duty>,
+    /// Where it shows that it is alive.
+    pub roll_call: RollCall,
     /// Becomes true when the worker is to finish what it has and end.
     pub stop: watch::Receiver<bool>,
     /// What the process before did not answer, and what this one leaves.
@@ -92,8 +93,8 @@ impl Worker {
 }
 
 fn run(start: Start) -> io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
-    LocalSet::new().block_on(&runtime, serve(start))
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    runtime.enable_io().enable_time().build_local(LocalOptions::default())?.block_on(serve(start))
 }
 
 async fn serve(start: Start) -> io::Result<()> {
@@ -115,7 +116,7 @@ async fn serve(start: Start) -> io::Result<()> {
         reply_buffer: RefCell::default(),
         busy,
     });
-    let beat = tokio::task::spawn_local(beat(Rc::downgrade(&context), start.tables, exchange));
+    let beat = tokio::task::spawn_local(beat(Rc::downgrade(&context), start.roll_call, start.tables, exchange));
     let mut posts = Posts { served: Vec::new(), loops: JoinSet::new() };
     loop {
         let current = duty.borrow_and_update().clone();
@@ -185,15 +186,16 @@ impl Posts {
     }
 }
 
-/// Shows that the worker goes round, and lets go of what a reload left out: tables, and sockets
-/// towards servers.
-async fn beat(context: Weak<Context>, tables: Arc<ArcSwap<Tables>>, exchange: Rc<upstream::Sockets>) {
-    let mut ticks = interval(BEAT);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut generation = tables.load().generation;
-    loop {
-        ticks.tick().await;
-        let Some(context) = context.upgrade() else { return };
+/// Shows, whenever it is asked to, that the worker goes round, and lets go of what a reload left out:
+/// tables, and sockets towards servers.
+async fn beat(
+    context: Weak<Context>,
+    roll_call: RollCall,
+    tables: Arc<ArcSwap<Tables>>,
+    exchange: Rc<upstream::Sockets>,
+) {
+    let (mut heard, mut generation) = (roll_call.heard(), tables.load().generation);
+    while let Some(context) = context.upgrade() {
         context.series.beat(context.clock.now());
         context.series.load(Load { upstream_connections: exchange.connections(), ..context.handler.borrow().load() });
         let live = tables.load();
@@ -201,6 +203,11 @@ async fn beat(context: Weak<Context>, tables: Arc<ArcSwap<Tables>>, exchange: Rc
             generation = live.generation;
             context.handler.borrow_mut().refresh();
             exchange.keep_only(live.servers());
+        }
+        drop((live, context));
+        roll_call.answered();
+        if heard.changed().await.is_err() {
+            return;
         }
     }
 }

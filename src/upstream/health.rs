@@ -16,7 +16,7 @@ const MOST_PATIENCE: Duration = Duration::from_millis(250);
 const FIRST_PATIENCE: Duration = Duration::from_millis(100);
 /// A server is silent when nothing came for so long, which is more than three times the longest
 /// patience, …
-const SILENCE: Duration = Duration::from_secs(1);
+pub(super) const SILENCE: Duration = Duration::from_secs(1);
 /// … and so many questions, at least, wait in vain.
 const WAITING: u32 = 3;
 /// What a failure counts for, as if the answer had taken so long.
@@ -108,6 +108,18 @@ impl Health {
         now.since(since) >= SILENCE
     }
 
+    /// For how long it cannot become one at least, whatever it is asked. Zero if it is silent.
+    pub fn trusted_for(&self, now: Moment) -> Duration {
+        match (self.is_silent(), self.unanswered.load(Relaxed)) {
+            (true, _) => Duration::ZERO,
+            (false, 0) => SILENCE,
+            (false, _) => {
+                let since = Moment::after_origin(Duration::from_nanos(self.silent_since.load(Relaxed)));
+                SILENCE.saturating_sub(now.since(since))
+            }
+        }
+    }
+
     /// A suspect has not answered a probe: it is no longer asked until it is heard.
     pub fn set_aside(&self) {
         self.silent.store(true, Relaxed);
@@ -179,13 +191,16 @@ mod tests {
         health.sent(at(200));
         assert!(!health.is_suspect(at(999)));
         assert!(health.is_suspect(at(1000)));
+        assert_eq!(health.trusted_for(at(1000)), Duration::ZERO);
         health.set_aside();
         assert!(health.is_silent());
         health.heard(at(1001));
+        assert_eq!(health.trusted_for(at(1001)), SILENCE);
         assert!(!health.is_silent());
         assert!(!health.is_suspect(at(9000)));
         (0..3).for_each(|_| health.sent(at(9000)));
         assert!(!health.is_suspect(at(9999)));
+        assert_eq!(health.trusted_for(at(9600)), Duration::from_millis(400));
         assert!(health.is_suspect(at(10_000)));
     }
 

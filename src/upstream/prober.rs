@@ -9,11 +9,13 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
+use super::health::SILENCE;
 use super::{Exchange, Server, Transport, Way};
 use crate::clock::Clock;
 use crate::dns::{Question, RecordType};
 
-/// How often servers are looked at, and how long a suspect has to answer the probe that decides.
+/// How often servers are looked at while one may be silent, and how long a suspect has to answer the
+/// probe that decides.
 const TICK: Duration = Duration::from_millis(250);
 /// The pause between two probes of one server, so that it is used within a second of its return.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -73,8 +75,79 @@ pub async fn probe(exchange: Rc<dyn Exchange>, clock: Clock, servers: impl Fn() 
                 });
             }
         }
+        // Until one can be: a node whose servers answer, or are not asked, is not woken for this.
+        let trusted = servers.iter().map(|server| server.health.trusted_for(now)).min().unwrap_or(SILENCE);
+        let pause = TICK.saturating_mul(u32::try_from(trusted.as_micros().div_ceil(TICK.as_micros())).unwrap_or(1));
+        // Who comes too late for that looks at once.
+        if pause > TICK && tick.elapsed() < TICK {
+            ticks.reset_at(tick + pause);
+        }
         let is_used = |key: &_| servers.iter().any(|server| Arc::as_ptr(&server.health) == *key);
         probed.retain(|key, _| is_used(key));
         quiet.retain(is_used);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use tokio::task::{LocalSet, spawn_local};
+    use tokio::time::sleep;
+
+    use super::*;
+    use crate::metrics::ServerSeries;
+    use crate::upstream::{Exchanged, UdpHabits};
+
+    /// A network in which nobody answers.
+    struct Silence;
+
+    impl Exchange for Silence {
+        fn exchange<'a>(&'a self, _: &'a Arc<Server>, _: &'a Question, _: Way) -> Exchanged<'a> {
+            Box::pin(std::future::pending())
+        }
+    }
+
+    /// When a server without answers is set aside, asked from `from` on, and the looks at it until then.
+    async fn set_aside_after(from: Duration) -> (Duration, usize) {
+        let clock = Clock::start();
+        let server = Arc::new(Server {
+            address: "192.0.2.1:53".parse().unwrap(),
+            transport: Transport::Udp,
+            trusted: false,
+            health: Arc::default(),
+            series: Arc::new(ServerSeries::new(String::new(), String::new())),
+            habits: UdpHabits::default(),
+            in_flight: 1,
+        });
+        let looks = Rc::new(Cell::new(0));
+        let (seen, servers) = (Rc::clone(&looks), vec![Arc::clone(&server)]);
+        let servers = move || {
+            seen.set(seen.get() + 1);
+            servers.clone()
+        };
+        let prober = spawn_local(probe(Rc::new(Silence), clock, servers, || ()));
+        let start = clock.now();
+        sleep(from).await;
+        (0..3).for_each(|_| server.health.sent(clock.now()));
+        while !server.health.is_silent() {
+            sleep(Duration::from_millis(1)).await;
+        }
+        prober.abort();
+        (clock.now().since(start) - from, looks.get())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_is_not_asked_is_looked_at_once_a_second_and_silence_is_seen_as_soon_as_it_can_be() {
+        LocalSet::new()
+            .run_until(async {
+                for millis in [30_000, 30_010, 30_240, 30_500, 30_990] {
+                    let (after, looks) = set_aside_after(Duration::from_millis(millis)).await;
+                    // A second of silence, up to a tick until that is seen, and one for the probe.
+                    assert!((1250..=1510).contains(&after.as_millis()), "asked at {millis} ms: {after:?}");
+                    assert!(looks <= 40, "{looks} looks");
+                }
+            })
+            .await;
     }
 }

@@ -5,7 +5,7 @@ use std::io::{Write, stderr};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -17,16 +17,16 @@ pub(crate) const ATTEMPTS: usize = 5;
 
 /// The first port that a free address may have, and how many follow: all of them below those that the
 /// kernel gives to sockets that ask for any, so that none of those is in the way before it is bound.
-const PORTS: (u16, u16) = (10_000, 20_000);
+const PORTS: (u16, u32) = (10_000, 20_000);
 
 /// An address of its own in 127.0.0.0/24, and a port that is free there for UDP and TCP.
 pub(crate) fn free_address() -> SocketAddr {
-    static LAST: AtomicU16 = AtomicU16::new(0);
+    static LAST: AtomicU32 = AtomicU32::new(0);
     until("a free port", || {
         let last = LAST.fetch_add(1, Relaxed);
-        let ip = Ipv4Addr::new(127, 0, 0, 3 + (last % 250) as u8);
+        let ip = Ipv4Addr::new(127, 0, 0, 3 + u8::try_from(last % 250).unwrap());
         // Another process of these tests begins elsewhere.
-        let port = PORTS.0 + (std::process::id() as u16).wrapping_mul(251).wrapping_add(last) % PORTS.1;
+        let port = PORTS.0 + u16::try_from(std::process::id().wrapping_mul(251).wrapping_add(last) % PORTS.1).unwrap();
         let tcp = TcpListener::bind((ip, port)).ok()?;
         let address = tcp.local_addr().ok()?;
         UdpSocket::bind(address).ok().map(|_| address)

@@ -66,7 +66,7 @@ async fn attend(mut stream: UnixStream, admin: &Admin, orders: &mpsc::Sender<Ord
     let mut come = Vec::new();
     let reply = match timeout(PATIENCE, message(&mut stream, &mut come)).await? {
         Ok(Request::Health) => {
-            let stuck = admin.stuck_workers();
+            let stuck = admin.stuck_workers().await;
             let text = if stuck.is_empty() { "ok".to_owned() } else { format!("workers that are stuck: {stuck:?}") };
             Reply { done: stuck.is_empty(), text }
         }
