@@ -162,6 +162,13 @@ fn text(address: SocketAddr, admin: SocketAddr, server: &str, sections: &str) ->
     format!("[server]\nlisten = [\"{address}\"]\n{server}\n[admin]\n{admin}\n{sections}")
 }
 
+/// What a log says, line by line.
+pub(crate) fn messages(process: &Process) -> String {
+    let log = process.output();
+    let messages = log.lines().filter_map(|line| line.split_once("\"message\":\"")?.1.split('"').next());
+    messages.collect::<Vec<_>>().join("\n")
+}
+
 /// Status and body of a GET; `None` when nobody answers.
 pub(crate) fn http(address: SocketAddr, path: &str) -> Option<(u16, String)> {
     let mut stream = TcpStream::connect(address).ok()?;

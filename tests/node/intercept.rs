@@ -109,8 +109,7 @@ fn questions_for_the_cluster_ip_are_taken_and_go_back_when_it_is_killed() {
             assert_eq!(from_the_node(CLUSTER_IP), theirs);
         }
         let mut zerohop = start();
-        zerohop.process.signal(Signal::SIGTERM);
-        assert_eq!(zerohop.process.exit_code(), Some(0));
+        zerohop.process.stops();
         assert_eq!((tables(&nft).len(), from_pod()), (0, [theirs.clone(), theirs]));
         assert!(!has(ip, "10.96.0.10/32") && has(ip, "169.254.20.10/32"), "only its own address stays");
         drop(kube_dns);
@@ -276,7 +275,7 @@ fn what_is_intercepted_stays_so_when_a_standby_takes_over() {
         let mut zerohop = start();
         let standby = |zerohop: &Zerohop, log: &str| {
             let standby = zerohop.beside(&["run", "--join"], log);
-            until("the standby", || standby.output().contains("\"message\":\"standing by\"").then_some(()));
+            standby.until_says("\"message\":\"standing by\"");
             standby
         };
         let put_in_place = |zerohop: &mut Zerohop, standby: Process, signal| {

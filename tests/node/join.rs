@@ -4,7 +4,6 @@
 use std::io::Write;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
 
@@ -13,8 +12,8 @@ use nix::sys::signal::Signal;
 
 use super::certificates::Authority;
 use super::client::{Ask, ask, connect, read_framed, receive, socket};
-use super::harness::{Zerohop, zerohop};
-use super::load::{Load, Seen};
+use super::harness::{Zerohop, messages, zerohop};
+use super::load::{Load, Seen, run_while};
 use super::process::{Process, free_address};
 use super::recorder::Recorder;
 use super::secrecy::section;
@@ -36,23 +35,14 @@ fn sections(upstream: &Recorder) -> String {
 }
 
 fn upstream() -> Recorder {
-    Recorder::scripted(|asked| {
-        thread::spawn(move || {
-            thread::park_timeout(UPSTREAM);
-            asked.answer_a([192, 0, 2, 1], 300);
-        });
-    })
+    Recorder::slow(UPSTREAM, [192, 0, 2, 1])
 }
 
 /// Starts a standby and waits until it has everything.
 fn standby(instance: &Zerohop, log: &str) -> Process {
     let process = instance.beside(&["run", "--join"], log);
-    says(&process, "standing by");
+    process.until_says("standing by");
     process
-}
-
-fn says(process: &Process, words: &str) {
-    until(&format!("a word of {words}"), || process.output().contains(words).then_some(()));
 }
 
 /// Ends the one that serves, and puts the standby in its place. Returns the one that ended.
@@ -63,7 +53,7 @@ fn succeed(instance: &mut Zerohop, standby: Process, signal: Signal) -> Process 
     if signal == Signal::SIGTERM {
         assert_eq!(ended.code(), Some(0), "{}", old.output());
     }
-    says(&instance.process, "\"message\":\"serving\"");
+    instance.process.until_says("\"message\":\"serving\"");
     old
 }
 
@@ -72,27 +62,25 @@ fn succeed(instance: &mut Zerohop, standby: Process, signal: Signal) -> Process 
 /// was answered.
 fn under_load(server: SocketAddr, loads: &[Load; 2], happens: impl FnOnce()) -> ([Seen; 2], usize) {
     let is_over = AtomicBool::new(false);
+    let over_tcp = || {
+        let mut answered = 0;
+        while !is_over.load(Relaxed) {
+            let mut stream = connect(server);
+            while !is_over.load(Relaxed) {
+                let question = Ask::new(&format!("n{answered}.own.example."), A);
+                let sent = stream.write_all(&question.framed());
+                let Some(reply) = sent.ok().and_then(|()| read_framed(&mut stream)) else { break };
+                assert_eq!(question.check(reply).data(A), ["10.0.0.1"]);
+                answered += 1;
+                thread::park_timeout(Duration::from_millis(5));
+            }
+        }
+        answered
+    };
     let [own, forwarded] = loads;
     thread::scope(|scope| {
-        let hits = scope.spawn(|| own.run(server, "own.example."));
-        let misses = scope.spawn(|| forwarded.run(server, "forwarded.example."));
-        let over_tcp = scope.spawn(|| {
-            let mut answered = 0;
-            while !is_over.load(Relaxed) {
-                let mut stream = connect(server);
-                while !is_over.load(Relaxed) {
-                    let question = Ask::new(&format!("n{answered}.own.example."), A);
-                    let sent = stream.write_all(&question.framed());
-                    let Some(reply) = sent.ok().and_then(|()| read_framed(&mut stream)) else { break };
-                    assert_eq!(question.check(reply).data(A), ["10.0.0.1"]);
-                    answered += 1;
-                    thread::park_timeout(Duration::from_millis(5));
-                }
-            }
-            answered
-        });
-        happens();
-        let seen = [hits.join().unwrap(), misses.join().unwrap()];
+        let over_tcp = scope.spawn(over_tcp);
+        let seen = run_while(server, [(own, "own.example."), (forwarded, "forwarded.example.")], happens);
         is_over.store(true, Relaxed);
         (seen, over_tcp.join().unwrap())
     })
@@ -111,8 +99,8 @@ fn five_hand_overs_under_load_lose_no_question() {
             assert!(old.output().contains("the standby serves"), "{}", old.output());
         }
     });
-    assert_eq!((hits.failed, misses.failed), (Vec::<String>::new(), Vec::new()));
-    assert_eq!((hits.took.len(), misses.took.len()), (2000, 2000));
+    hits.lost_nothing(2000);
+    misses.lost_nothing(2000);
     assert!(over_tcp > 100, "{over_tcp}");
     assert_eq!(upstream.packets(), 2000, "nobody asked twice");
 }
@@ -150,7 +138,7 @@ fn with_nobody_serving_it_serves_and_the_next_one_stands_by() {
     instance.process.signal(Signal::SIGTERM);
     instance.process.exit();
     instance.process = instance.beside(&["run", "--join"], "log-1");
-    says(&instance.process, "\"message\":\"serving\"");
+    instance.process.until_says("\"message\":\"serving\"");
     assert_eq!(ask(instance.address, "a.own.example.", A).data(A), ["10.0.0.1"]);
     let heir = standby(&instance, "log-2");
     succeed(&mut instance, heir, Signal::SIGTERM);
@@ -177,18 +165,17 @@ fn a_second_standby_waits_behind_the_first() {
     let upstream = upstream();
     let mut instance = Zerohop::start(&sections(&upstream));
     let (mut first, second) = (standby(&instance, "log-1"), instance.beside(&["run", "--join"], "log-2"));
-    says(&second, "another instance stands by: waiting behind it");
-    first.signal(Signal::SIGTERM);
-    assert_eq!(first.exit_code(), Some(0), "{}", first.output());
-    says(&second, "\"message\":\"standing by\"");
+    second.until_says("another instance stands by: waiting behind it");
+    first.stops();
+    second.until_says("\"message\":\"standing by\"");
     let third = instance.beside(&["run", "--join"], "log-3");
-    says(&third, "waiting behind it");
+    third.until_says("waiting behind it");
     let somebody = |expected: u64| {
         until("the word of a standby", || (instance.metrics().sum("zerohop_standby", &[]) == expected).then_some(()));
     };
     somebody(1);
     succeed(&mut instance, second, Signal::SIGTERM);
-    says(&third, "\"message\":\"standing by\"");
+    third.until_says("\"message\":\"standing by\"");
     succeed(&mut instance, third, Signal::SIGKILL);
     assert_eq!(ask(instance.address, "a.own.example.", A).data(A), ["10.0.0.1"]);
 }
@@ -272,16 +259,15 @@ fn over_tls_it_goes_on_as_well() {
 
 #[test]
 fn whoever_joins_while_the_last_questions_are_answered_serves_at_once() {
-    let (hold, held) = channel();
-    let upstream = Recorder::scripted(move |asked| hold.send(asked).unwrap());
+    let (upstream, held) = Recorder::held();
     let mut instance = Zerohop::start(&sections(&upstream));
     let (client, question) = (socket(), Ask::new("held.example.", A));
     client.send_to(&question.octets(), instance.address).unwrap();
     let asked = held.recv().unwrap();
     instance.process.signal(Signal::SIGTERM);
-    says(&instance.process, "stopping");
+    instance.process.until_says("stopping");
     let heir = instance.beside(&["run", "--join"], "log-1");
-    says(&heir, "\"message\":\"serving\"");
+    heir.until_says("\"message\":\"serving\"");
     assert_eq!(ask(instance.address, "a.own.example.", A).data(A), ["10.0.0.1"]);
     assert!(instance.process.ended().is_none(), "it has a question to answer");
     asked.answer_a([192, 0, 2, 1], 300);
@@ -290,13 +276,6 @@ fn whoever_joins_while_the_last_questions_are_answered_serves_at_once() {
     assert_eq!(old.exit_code(), Some(0));
     let health = zerohop().arg("health").arg("--config").arg(instance.config()).output().unwrap();
     assert_eq!(health.status.code(), Some(0), "the control socket has stayed");
-}
-
-/// What a log says, line by line.
-pub(crate) fn messages(process: &Process) -> String {
-    let log = process.output();
-    let messages = log.lines().filter_map(|line| line.split_once("\"message\":\"")?.1.split('"').next());
-    messages.collect::<Vec<_>>().join("\n")
 }
 
 #[test]
@@ -320,9 +299,8 @@ fn both_logs_tell_of_it() {
     serving
     ");
     let (heir, mut other) = (standby(&instance, "log-2"), instance.beside(&["run", "--join"], "log-3"));
-    says(&other, "waiting behind it");
-    other.signal(Signal::SIGTERM);
-    assert_eq!(other.exit_code(), Some(0));
+    other.until_says("waiting behind it");
+    other.stops();
     insta::assert_snapshot!(messages(&other), @r"
     another instance stands by: waiting behind it
     stopped: nobody needed us

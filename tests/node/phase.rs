@@ -12,7 +12,7 @@ use hickory_proto::rr::RecordType::A;
 
 use super::client::{Ask, read_framed};
 use super::harness::http;
-use super::load::{Load, Seen};
+use super::load::{Load, Seen, run_while};
 use super::recorder::{Asked, Recorder};
 use super::wait::{PATIENCE, until};
 
@@ -119,13 +119,13 @@ pub(crate) fn during(
     let loads = [Load::new(count, RATE), Load::new(count, RATE)];
     let (is_over, zone, before) = (AtomicBool::new(false), format!("{fresh}.example."), upstream.asked_again());
     thread::scope(|scope| {
-        let hits = scope.spawn(|| loads[0].run(server, WARM));
-        let misses = scope.spawn(|| loads[1].run(server, &zone));
         let over_tcp: Vec<_> = (0..TCP_CLIENTS).map(|_| scope.spawn(|| over_tcp(server, &is_over))).collect();
         let mut going = Going { loads: &loads, deaths: Vec::new() };
-        happens(&mut going);
-        let is_late = !loads[0].is_going_on();
-        let (hits, misses) = (hits.join().unwrap(), misses.join().unwrap());
+        let mut is_late = false;
+        let [hits, misses] = run_while(server, [(&loads[0], WARM), (&loads[1], &zone)], || {
+            happens(&mut going);
+            is_late = !loads[0].is_going_on();
+        });
         is_over.store(true, Relaxed);
         let over_tcp: Vec<(usize, usize)> = over_tcp.into_iter().map(|client| client.join().unwrap()).collect();
         assert!(!is_late, "what happened took longer than the questions of {fresh}");
@@ -171,10 +171,8 @@ fn over_tcp(server: SocketAddr, is_over: &AtomicBool) -> (usize, usize) {
 impl Phase {
     /// Every question was answered, once.
     pub(crate) fn lost_nothing(&self) -> &Self {
-        assert_eq!((&self.hits.failed, &self.misses.failed), (&Vec::new(), &Vec::new()));
-        let count = usize::from(self.count);
-        assert_eq!((self.hits.took.len(), self.misses.took.len()), (count, count));
-        assert_eq!((self.hits.repeated, self.misses.repeated), (0, 0), "each is answered once");
+        self.hits.lost_nothing(self.count);
+        self.misses.lost_nothing(self.count);
         self
     }
 
@@ -200,7 +198,7 @@ impl Phase {
     pub(crate) fn lost_what_was_under_way(&self) {
         for (kind, seen) in [&self.hits, &self.misses].into_iter().enumerate() {
             for lost in &seen.failed {
-                let number: u16 = lost[1..].split('.').next().unwrap().parse().unwrap();
+                let number = Seen::number(lost);
                 let is_near = |[before, behind]: &[[u16; 2]; 2]| {
                     (before[kind].saturating_sub(UNDER_WAY)..=behind[kind]).contains(&number)
                 };

@@ -4,7 +4,6 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Duration;
 
@@ -14,9 +13,9 @@ use nix::sys::signal::Signal;
 use super::certificates::Authority;
 use super::client::{Ask, ask, connect, read_framed, receive, socket};
 use super::harness::{Zerohop, http, zerohop};
-use super::load::Load;
+use super::load::{Load, run_while, stay_connected};
 use super::process::free_address;
-use super::recorder::{Asked, Recorder};
+use super::recorder::Recorder;
 use super::secrecy::section;
 use super::tls_client::{NAME, TlsClient};
 use super::wait::until;
@@ -48,12 +47,6 @@ fn is_free(address: SocketAddr) {
     until("the address to be free", || UdpSocket::bind(address).ok().zip(TcpListener::bind(address).ok()).map(drop));
 }
 
-/// An upstream that hands over what it is asked.
-fn held() -> (Recorder, Receiver<Asked>) {
-    let (hold, held) = channel();
-    (Recorder::scripted(move |asked| hold.send(asked).unwrap()), held)
-}
-
 #[test]
 fn addresses_come_and_go_and_those_that_stay_lose_nothing() {
     let upstream = Recorder::answering([192, 0, 2, 1]);
@@ -63,31 +56,18 @@ fn addresses_come_and_go_and_those_that_stay_lose_nothing() {
     let (hits, misses) = (Load::new(1500, 300), Load::new(1500, 300));
     let is_over = AtomicBool::new(false);
     thread::scope(|scope| {
-        let loads = [scope.spawn(|| hits.run(first, "own.example.")), scope.spawn(|| misses.run(first, "example."))];
-        // One connection from the beginning to the end.
-        let over_tcp = scope.spawn(|| {
-            let (mut stream, mut answered) = (connect(first), 0);
-            while !is_over.load(Relaxed) {
-                let question = Ask::new("a.own.example.", A);
-                stream.write_all(&question.framed()).unwrap();
-                assert_eq!(question.check(read_framed(&mut stream).unwrap()).data(A), ["10.0.0.1"]);
-                answered += 1;
-                thread::park_timeout(Duration::from_millis(5));
+        let over_tcp = scope.spawn(|| stay_connected(first, Duration::from_millis(5), &is_over));
+        let seen = run_while(first, [(&hits, "own.example."), (&misses, "example.")], || {
+            for turn in 1..=3 {
+                instance.reload_text(&listening(&instance, &sections, &[second, first]));
+                answers(second);
+                assert_eq!(http(instance.admin, "/ready").unwrap().0, 200);
+                instance.reload_text(&listening(&instance, &sections, &[first]));
+                is_free(second);
+                misses.until_sent(turn * 500);
             }
-            answered
         });
-        for turn in 1..=3 {
-            instance.reload_text(&listening(&instance, &sections, &[second, first]));
-            answers(second);
-            assert_eq!(http(instance.admin, "/ready").unwrap().0, 200);
-            instance.reload_text(&listening(&instance, &sections, &[first]));
-            is_free(second);
-            misses.until_sent(turn * 500);
-        }
-        for load in loads {
-            let seen = load.join().unwrap();
-            assert_eq!((seen.failed, seen.took.len()), (Vec::new(), 1500));
-        }
+        seen.iter().for_each(|seen| seen.lost_nothing(1500));
         is_over.store(true, Relaxed);
         assert!(over_tcp.join().unwrap() > 100);
     });
@@ -144,7 +124,7 @@ fn an_address_that_cannot_be_had_keeps_everything_as_it_was() {
 
 #[test]
 fn what_was_asked_at_an_address_that_goes_is_answered() {
-    let (upstream, held) = held();
+    let (upstream, held) = Recorder::held();
     let sections = sections(&upstream);
     let instance = Zerohop::start(&sections);
     let second = free_address();
@@ -167,7 +147,7 @@ fn what_was_asked_at_an_address_that_goes_is_answered() {
 
 #[test]
 fn an_address_that_goes_and_comes_back_meanwhile_is_served_by_every_worker() {
-    let (upstream, held) = held();
+    let (upstream, held) = Recorder::held();
     let sections = sections(&upstream);
     let instance = Zerohop::start(&sections);
     let second = free_address();

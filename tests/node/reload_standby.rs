@@ -1,14 +1,13 @@
 //! A standby has what is listened on now, whatever was when it joined.
 
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::thread;
 
 use hickory_proto::rr::RecordType::A;
 use nix::sys::signal::Signal;
 
 use super::client::{Ask, ask};
 use super::harness::Zerohop;
-use super::load::Load;
+use super::load::{Load, run_while};
 use super::process::{Process, free_address};
 use super::wait::until;
 
@@ -40,12 +39,10 @@ fn an_address_that_came_since_is_handed_over_and_loses_nothing() {
         instance.reload_text(&listening(&instance, &[instance.address, second]));
         says(&heir, "standing by, with other sockets", 1);
         let load = Load::new(600, 300);
-        let seen = thread::scope(|scope| {
-            let asking = scope.spawn(|| load.run(second, "own.example."));
+        let [seen] = run_while(second, [(&load, "own.example.")], || {
             load.until_sent(200);
             instance.process.signal(signal);
             std::mem::replace(&mut instance.process, heir).exit();
-            asking.join().unwrap()
         });
         // At a death those that were being worked on: one of each worker.
         let most = if signal == Signal::SIGTERM { 0 } else { 2 };

@@ -10,7 +10,7 @@ use nix::sys::signal::Signal;
 
 use super::harness::{Zerohop, zerohop};
 use super::process::free_address;
-use super::wait::{now, until};
+use super::wait::now;
 
 const STOPS: usize = 200;
 const AT_ONCE: usize = 4;
@@ -67,7 +67,7 @@ fn stop_at(moment: Moment) -> bool {
             asking = Some(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
         }
         Moment::Reading(time) => {
-            until("the reload", || instance.process.output().contains("files have changed").then_some(()));
+            instance.process.until_says("files have changed");
             thread::park_timeout(Duration::from_millis(time.into()));
         }
     }

@@ -1,7 +1,6 @@
 //! A hundred reloads in ten seconds, told of in every way there is and a third of them refused, while clients
 //! ask: they notice nothing, nothing piles up, and the last good configuration is what is served.
 
-use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
@@ -10,9 +9,9 @@ use std::time::Duration;
 use hickory_proto::rr::RecordType::A;
 use nix::sys::signal::Signal;
 
-use super::client::{Ask, ask, connect, read_framed};
+use super::client::ask;
 use super::harness::{Zerohop, zerohop};
-use super::load::Load;
+use super::load::{Load, run_while, stay_connected};
 use super::memory::resident;
 use super::process::free_address;
 use super::recorder::Recorder;
@@ -91,39 +90,22 @@ fn a_hundred_reloads_in_ten_seconds_cost_no_client_anything() {
     let is_over = AtomicBool::new(false);
     let (mut early, mut late, mut took) = (0, 0, Duration::ZERO);
     thread::scope(|scope| {
-        let loads = [
-            scope.spawn(|| hits.run(instance.address, "own.example.")),
-            scope.spawn(|| misses.run(instance.address, "example.")),
-        ];
-        let over_tcp: Vec<_> = (0..4)
-            .map(|_| {
-                scope.spawn(|| {
-                    // Each stays connected throughout.
-                    let (mut stream, mut answered) = (connect(instance.address), 0);
-                    while !is_over.load(Relaxed) {
-                        let question = Ask::new(&format!("n{answered}.own.example."), A);
-                        stream.write_all(&question.framed()).unwrap();
-                        assert_eq!(question.check(read_framed(&mut stream).unwrap()).data(A), ["10.0.0.1"]);
-                        answered += 1;
-                        thread::park_timeout(Duration::from_millis(10));
-                    }
-                    answered
-                })
-            })
-            .collect();
-        let began = now();
-        for number in 1..=RELOADS {
-            take_up(&instance, &config(&instance, &upstream, second, number), number);
-            thread::park_timeout((began + PACE * number).saturating_duration_since(now()));
-            if number == FIRST {
-                early = resident(pid);
+        let client = || stay_connected(instance.address, Duration::from_millis(10), &is_over);
+        let over_tcp = [(); 4].map(|()| scope.spawn(client));
+        let seen = run_while(instance.address, [(&hits, "own.example."), (&misses, "example.")], || {
+            let began = now();
+            for number in 1..=RELOADS {
+                take_up(&instance, &config(&instance, &upstream, second, number), number);
+                thread::park_timeout((began + PACE * number).saturating_duration_since(now()));
+                if number == FIRST {
+                    early = resident(pid);
+                }
             }
-        }
-        (took, late) = (began.elapsed(), resident(pid));
-        for load in loads {
-            let seen = load.join().unwrap();
+            (took, late) = (began.elapsed(), resident(pid));
+        });
+        for seen in seen {
             println!("p50 {:?}, p99 {:?}, longest {:?}", seen.percentile(50), seen.percentile(99), seen.max());
-            assert_eq!((seen.failed, seen.took.len()), (Vec::new(), usize::from(QUESTIONS)));
+            seen.lost_nothing(QUESTIONS);
         }
         is_over.store(true, Relaxed);
         for client in over_tcp {

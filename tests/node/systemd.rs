@@ -18,8 +18,7 @@ use nix::unistd::Pid;
 use tempfile::TempDir;
 
 use super::client::{Ask, ask, receive, socket};
-use super::harness::http;
-use super::join::messages;
+use super::harness::{http, messages};
 use super::load::Load;
 use super::process::{Process, find, free_address, say_skipped};
 use super::recorder::Recorder;

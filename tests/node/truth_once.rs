@@ -1,7 +1,7 @@
 //! Identical questions in flight are one question, whoever asks and whichever worker hears it.
 
 use std::net::UdpSocket;
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use hickory_proto::rr::RecordType::A;
@@ -28,8 +28,7 @@ fn two_hundred_at_once_are_one_query_with_four_workers() {
 }
 
 fn are_one_query(workers: usize) {
-    let (held, holding) = channel();
-    let upstream = Recorder::scripted(move |asked| held.send(asked).unwrap());
+    let (upstream, holding) = Recorder::held();
     let zerohop = Zerohop::with_server(
         &format!("workers = {workers}"),
         &format!(

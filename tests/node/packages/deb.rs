@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use hickory_proto::rr::RecordType::A;
-use nix::sys::signal::Signal;
 
 use super::super::client::ask;
 use super::super::namespace::{NODE, alone};
@@ -39,7 +38,7 @@ fn newer(package: &Path, directory: &Path) -> PathBuf {
 fn serving(debian: &Debian) -> Process {
     debian.write("/run/systemd/resolve/resolv.conf", "nameserver 192.0.2.53\n");
     let process = debian.starts("/usr/bin/zerohop run --config /etc/zerohop/zerohop.toml");
-    until("zerohop to serve", || process.output().contains("\"message\":\"serving\"").then_some(()));
+    process.until_says("\"message\":\"serving\"");
     process
 }
 
@@ -85,8 +84,7 @@ fn it_is_installed_serves_is_upgraded_and_leaves_nothing() {
         assert!(debian.read("/etc/resolv.conf").contains("nameserver 169.254.20.10"));
 
         // Without systemd in there nobody stops it for us.
-        process.signal(Signal::SIGTERM);
-        assert_eq!(process.exit_code(), Some(0), "{}", process.output());
+        process.stops();
         // Some kernels have no such devices; the address is on `lo` then, where it stays.
         assert_eq!(ip.can("link show zerohop0"), ip.can("link add probe type dummy"));
         debian.write("/var/lib/zerohop/cache", "what is kept");
