@@ -26,7 +26,8 @@ pub(crate) fn free_address() -> SocketAddr {
         let last = LAST.fetch_add(1, Relaxed);
         let ip = Ipv4Addr::new(127, 0, 0, 3 + (last % 250) as u8);
         // Another process of these tests begins elsewhere.
-        let port = PORTS.0 + (std::process::id() as u16).wrapping_mul(251).wrapping_add(last) % PORTS.1;
+        let place = (u64::from(std::process::id()) * 251 + u64::from(last)) % u64::from(PORTS.1);
+        let port = PORTS.0 + u16::try_from(place).unwrap();
         let tcp = TcpListener::bind((ip, port)).ok()?;
         let address = tcp.local_addr().ok()?;
         UdpSocket::bind(address).ok().map(|_| address)
