@@ -81,7 +81,7 @@ impl Zerohop {
         let admin = free_address();
         let directory = tempfile::tempdir().unwrap();
         let config = directory.path().join("zerohop.toml");
-        std::fs::write(&config, text(address, admin, server, sections)).unwrap();
+        std::fs::write(&config, text(&[address], admin, server, sections)).unwrap();
         let log = directory.path().join("log");
         let process = Process::start(command.arg("--config").arg(&config), &log);
         let mut started = Self { address, admin, process, server: server.to_owned(), directory };
@@ -140,7 +140,12 @@ impl Zerohop {
 
     /// The text of the configuration with these sections.
     pub(crate) fn config_text(&self, sections: &str) -> String {
-        text(self.address, self.admin, &self.server, sections)
+        self.config_listening(&[self.address], sections)
+    }
+
+    /// As [`Self::config_text`], with these addresses to listen at.
+    pub(crate) fn config_listening(&self, addresses: &[SocketAddr], sections: &str) -> String {
+        text(addresses, self.admin, &self.server, sections)
     }
 
     /// A scrape.
@@ -157,9 +162,10 @@ impl Zerohop {
     }
 }
 
-fn text(address: SocketAddr, admin: SocketAddr, server: &str, sections: &str) -> String {
+fn text(addresses: &[SocketAddr], admin: SocketAddr, server: &str, sections: &str) -> String {
+    let addresses: Vec<String> = addresses.iter().map(|address| format!("\"{address}\"")).collect();
     let admin = format!("listen = \"{admin}\"\ncontrol = \"control.sock\"");
-    format!("[server]\nlisten = [\"{address}\"]\n{server}\n[admin]\n{admin}\n{sections}")
+    format!("[server]\nlisten = [{}]\n{server}\n[admin]\n{admin}\n{sections}", addresses.join(", "))
 }
 
 /// What a log says, line by line.

@@ -13,10 +13,9 @@ use super::wait::until;
 
 const OWN: &str = "[[zone]]\nname = \"own.example\"\nrecords = [\"* A 10.0.0.1\"]\n";
 
-fn listening(instance: &Zerohop, addresses: &[SocketAddr]) -> String {
-    let all: Vec<String> = addresses.iter().map(|address| format!("\"{address}\"")).collect();
-    let said = format!("listen = [\"{}\"]", instance.address);
-    instance.config_text(OWN).replacen(&said, &format!("listen = [{}]", all.join(", ")), 1)
+/// Has it listen at these addresses.
+fn listen(instance: &Zerohop, addresses: &[SocketAddr]) {
+    instance.reload_text(&instance.config_listening(addresses, OWN));
 }
 
 fn says(process: &Process, words: &str, times: usize) {
@@ -34,9 +33,9 @@ fn an_address_that_came_since_is_handed_over_and_loses_nothing() {
     let mut instance = Zerohop::start(OWN);
     let second = free_address();
     for (log, signal) in [("log-1", Signal::SIGTERM), ("log-2", Signal::SIGKILL)] {
-        instance.reload_text(&listening(&instance, &[instance.address]));
+        listen(&instance, &[instance.address]);
         let heir = standby(&instance, log);
-        instance.reload_text(&listening(&instance, &[instance.address, second]));
+        listen(&instance, &[instance.address, second]);
         says(&heir, "standing by, with other sockets", 1);
         let load = Load::new(600, 300);
         let [seen] = run_while(second, [(&load, "own.example.")], || {
@@ -57,14 +56,14 @@ fn an_address_that_came_since_is_handed_over_and_loses_nothing() {
 fn of_an_address_that_went_nobody_has_a_socket() {
     let mut instance = Zerohop::start(OWN);
     let second = free_address();
-    instance.reload_text(&listening(&instance, &[instance.address, second]));
+    listen(&instance, &[instance.address, second]);
     let heir = standby(&instance, "log-1");
-    instance.reload_text(&listening(&instance, &[instance.address]));
+    listen(&instance, &[instance.address]);
     until("the address to be free", || UdpSocket::bind(second).ok().zip(TcpListener::bind(second).ok()).map(drop));
     // With a socket left over there, some questions would go where nobody reads.
-    instance.reload_text(&listening(&instance, &[instance.address, second]));
+    listen(&instance, &[instance.address, second]);
     (0..64).for_each(|_| drop(ask(second, "a.own.example.", A)));
-    instance.reload_text(&listening(&instance, &[instance.address]));
+    listen(&instance, &[instance.address]);
     says(&heir, "standing by, with other sockets", 3);
     let directory = instance.config().parent().unwrap().display().to_string();
     let said: Vec<String> = heir

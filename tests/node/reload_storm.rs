@@ -36,20 +36,16 @@ const MORE: u64 = 6 << 20;
 /// missed, and every other one listens at one address more.
 fn config(instance: &Zerohop, upstream: &Recorder, second: SocketAddr, number: u32) -> String {
     let many: Vec<String> = (0..2000).map(|name| format!("\"n{name} A 10.0.0.2\"")).collect();
-    let text = instance.config_text(&format!(
+    let sections = format!(
         "[[zone]]\nname = \"own.example\"\nrecords = [\"* A 10.0.0.1\", \"which A 10.1.1.{number}\"]\n\
          [[zone]]\nname = \"many.example\"\nrecords = [{}]\n\
          [[zone]]\nname = \".\"\nforward = [\"{}\"]\n",
         many.join(", "),
         upstream.address
-    ));
-    let said = format!("listen = [\"{}\"]", instance.address);
-    let listen = if number.is_multiple_of(2) {
-        format!("listen = [\"{second}\", \"{}\"]", instance.address)
-    } else {
-        said.clone()
-    };
-    let text = text.replacen(&said, &listen, 1);
+    );
+    let addresses = [second, instance.address];
+    let addresses = if number.is_multiple_of(2) { &addresses[..] } else { &addresses[1..] };
+    let text = instance.config_listening(addresses, &sections);
     if number.is_multiple_of(3) { text.replace("forward =", "forwards =") } else { text }
 }
 
