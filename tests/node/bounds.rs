@@ -10,8 +10,7 @@ use super::recorder::Recorder;
 use super::wait::until;
 
 fn start(server: &str, upstream: &Recorder) -> Zerohop {
-    let zone = format!("[[zone]]\nname = \".\"\nforward = [\"{}\"]", upstream.address);
-    Zerohop::with_server(&format!("workers = 2\n{server}"), &zone)
+    Zerohop::with_server(&format!("workers = 2\n{server}"), &upstream.root_zone())
 }
 
 fn question(number: usize) -> Ask {

@@ -13,7 +13,7 @@ use nix::sys::signal::Signal;
 use super::certificates::Authority;
 use super::client::{Ask, ask, connect, read_framed, receive, socket};
 use super::harness::{Zerohop, messages, zerohop};
-use super::load::{Load, Seen, run_while};
+use super::load::{Load, OWN, Seen, run_while};
 use super::process::{Process, free_address};
 use super::recorder::Recorder;
 use super::secrecy::section;
@@ -27,11 +27,7 @@ const RATE: u32 = 250;
 
 /// A zone of our own, and one of which every name is asked upstream.
 fn sections(upstream: &Recorder) -> String {
-    format!(
-        "[[zone]]\nname = \"own.example\"\nrecords = [\"* A 10.0.0.1\"]\n\
-         [[zone]]\nname = \".\"\nforward = [\"{}\"]\n",
-        upstream.address
-    )
+    format!("{OWN}{}", upstream.root_zone())
 }
 
 fn upstream() -> Recorder {

@@ -102,7 +102,7 @@ fn sigterm_and_sigint_end_it_in_good_order() {
 #[test]
 fn questions_under_way_at_sigterm_are_answered() {
     let (upstream, held) = Recorder::held();
-    let mut zerohop = Zerohop::start(&format!("[[zone]]\nname = \".\"\nforward = [\"{}\"]", upstream.address));
+    let mut zerohop = Zerohop::start(&upstream.root_zone());
     let (udp, mut tcp) = (socket(), connect(zerohop.address));
     let questions = [Ask::new("udp.example.", A), Ask::new("tcp.example.", A)];
     udp.send_to(&questions[0].octets(), zerohop.address).unwrap();
@@ -195,7 +195,7 @@ fn check_finds_every_fault_and_run_starts_with_none() {
 #[test]
 fn the_log_says_what_is_served() {
     let upstream = Recorder::black_hole();
-    let zerohop = Zerohop::start(&format!("{OWN}\n[[zone]]\nname = \".\"\nforward = [\"{}\"]", upstream.address));
+    let zerohop = Zerohop::start(&format!("{OWN}\n{}", upstream.root_zone()));
     let line = zerohop.log_line(&["\"message\":\"serving\""]);
     assert!(line.starts_with('{') && line.ends_with('}'), "{line}");
     for (key, value) in [

@@ -17,6 +17,9 @@ const STUB: Duration = Duration::from_secs(5);
 /// From so many ports, so that all workers get some.
 const PORTS: usize = 16;
 
+/// A zone that answers all of its names here.
+pub(crate) const OWN: &str = "[[zone]]\nname = \"own.example\"\nrecords = [\"* A 10.0.0.1\"]\n";
+
 /// Questions for as many new names, to be watched from another thread.
 pub(crate) struct Load {
     pub(crate) count: u16,
@@ -50,7 +53,7 @@ pub(crate) fn run_while<const N: usize>(
     })
 }
 
-/// A client over TCP that asks again and again, of the zone `own.example.`, over one connection until all is over.
+/// A client over TCP that asks again and again, of [`OWN`], over one connection until all is over.
 /// Returns how often it was answered.
 pub(crate) fn stay_connected(server: SocketAddr, pause: Duration, is_over: &AtomicBool) -> usize {
     let (mut stream, mut answered) = (connect(server), 0);

@@ -130,6 +130,11 @@ impl Recorder {
         Self { address, names, connections }
     }
 
+    /// The section of a configuration that has every name asked of it for which there is no other zone.
+    pub(crate) fn root_zone(&self) -> String {
+        format!("[[zone]]\nname = \".\"\nforward = [\"{}\"]\n", self.address)
+    }
+
     /// How many TCP connections came so far, and had a question.
     pub(crate) fn connections(&self) -> usize {
         self.connections.load(Relaxed)

@@ -38,7 +38,7 @@ fn said(line: &str) -> String {
 fn addresses_of_the_device_come_at_once_and_go_when_all_is_answered() {
     alone(|ip| {
         let (upstream, held) = Recorder::held();
-        let forward = format!("[[zone]]\nname = \".\"\nforward = [\"{}\"]\n", upstream.address);
+        let forward = upstream.root_zone();
         let zerohop = Zerohop::at(NODE.parse().unwrap(), &format!("{OWN}{forward}[interface]\n"));
         let both = text(&zerohop, &format!(", \"{OTHER}\""), &format!("{forward}[interface]\n"));
         zerohop.reload_text(&both);

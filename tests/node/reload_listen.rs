@@ -13,7 +13,7 @@ use nix::sys::signal::Signal;
 use super::certificates::Authority;
 use super::client::{Ask, ask, connect, read_framed, receive, socket};
 use super::harness::{Zerohop, http, zerohop};
-use super::load::{Load, run_while, stay_connected};
+use super::load::{Load, OWN, run_while, stay_connected};
 use super::process::free_address;
 use super::recorder::Recorder;
 use super::secrecy::section;
@@ -22,10 +22,9 @@ use super::wait::until;
 
 /// From other ports each time, so that every worker is asked.
 const ROUNDS: usize = 32;
-const OWN: &str = "[[zone]]\nname = \"own.example\"\nrecords = [\"* A 10.0.0.1\"]\n";
 
 fn sections(upstream: &Recorder) -> String {
-    format!("{OWN}[[zone]]\nname = \".\"\nforward = [\"{}\"]\n", upstream.address)
+    format!("{OWN}{}", upstream.root_zone())
 }
 
 /// One that asks this upstream, and its sections.
@@ -92,7 +91,7 @@ fn ready_means_the_addresses_of_now() {
     assert_eq!(instance.reloads(), (1, 1), "{}", instance.process.output());
     // The address that it was at is anybody's again.
     let other = Recorder::at(instance.address, |asked| asked.answer_a([192, 0, 2, 7], 300));
-    let at_other = format!("{OWN}[[zone]]\nname = \".\"\nforward = [\"{}\"]\n", other.address);
+    let at_other = format!("{OWN}{}", other.root_zone());
     listen(&instance, &at_other, &[second]);
     assert_eq!(ask(second, "www.example.", A).data(A), ["192.0.2.7"]);
 }

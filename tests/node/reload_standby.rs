@@ -7,11 +7,9 @@ use nix::sys::signal::Signal;
 
 use super::client::{Ask, ask};
 use super::harness::Zerohop;
-use super::load::{Load, run_while};
+use super::load::{Load, OWN, run_while};
 use super::process::{Process, free_address};
 use super::wait::until;
-
-const OWN: &str = "[[zone]]\nname = \"own.example\"\nrecords = [\"* A 10.0.0.1\"]\n";
 
 /// Has it listen at these addresses.
 fn listen(instance: &Zerohop, addresses: &[SocketAddr]) {

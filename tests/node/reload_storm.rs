@@ -11,7 +11,7 @@ use nix::sys::signal::Signal;
 
 use super::client::ask;
 use super::harness::{Zerohop, zerohop};
-use super::load::{Load, run_while, stay_connected};
+use super::load::{Load, OWN, run_while, stay_connected};
 use super::memory::resident;
 use super::process::free_address;
 use super::recorder::Recorder;
@@ -39,9 +39,9 @@ fn config(instance: &Zerohop, upstream: &Recorder, second: SocketAddr, number: u
     let sections = format!(
         "[[zone]]\nname = \"own.example\"\nrecords = [\"* A 10.0.0.1\", \"which A 10.1.1.{number}\"]\n\
          [[zone]]\nname = \"many.example\"\nrecords = [{}]\n\
-         [[zone]]\nname = \".\"\nforward = [\"{}\"]\n",
+         {}",
         many.join(", "),
-        upstream.address
+        upstream.root_zone()
     );
     let addresses = [second, instance.address];
     let addresses = if number.is_multiple_of(2) { &addresses[..] } else { &addresses[1..] };
@@ -79,8 +79,7 @@ fn is_served(instance: &Zerohop, number: u32) {
 #[test]
 fn a_hundred_reloads_in_ten_seconds_cost_no_client_anything() {
     let upstream = Recorder::answering([192, 0, 2, 1]);
-    let own = "[[zone]]\nname = \"own.example\"\nrecords = [\"* A 10.0.0.1\"]\n";
-    let instance = Zerohop::start(&format!("{own}[[zone]]\nname = \".\"\nforward = [\"{}\"]\n", upstream.address));
+    let instance = Zerohop::start(&format!("{OWN}{}", upstream.root_zone()));
     let (second, pid) = (free_address(), instance.process.pid());
     let (hits, misses) = (Load::new(QUESTIONS, RATE), Load::new(QUESTIONS, RATE));
     let is_over = AtomicBool::new(false);

@@ -43,7 +43,7 @@ pub(crate) fn section(address: SocketAddr, certified: &Certified) -> String {
 fn zerohop(server: &str, authority: &Authority, upstream: &Recorder) -> (Zerohop, SocketAddr) {
     let address = free_address();
     let tls = section(address, &authority.certify(&[NAME]));
-    let zones = format!("{tls}{OWN}[[zone]]\nname = \".\"\nforward = [\"{}\"]", upstream.address);
+    let zones = format!("{tls}{OWN}{}", upstream.root_zone());
     (Zerohop::with_server(&format!("workers = 2\n{server}"), &zones), address)
 }
 

@@ -93,7 +93,7 @@ impl Kept {
 
 fn sections(upstream: &Recorder, file: Option<&Path>) -> String {
     let persist = file.map_or(String::new(), |file| format!("[cache]\npersist = \"{}\"\n", file.display()));
-    format!("{persist}[[zone]]\nname = \".\"\nforward = [\"{}\"]\n", upstream.address)
+    format!("{persist}{}", upstream.root_zone())
 }
 
 fn mode(path: &Path) -> u32 {

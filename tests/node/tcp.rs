@@ -26,10 +26,7 @@ fn slow_and_fast() -> (Recorder, Receiver<Asked>) {
 
 fn zerohop(server: &str, upstream: &Recorder) -> Zerohop {
     let zone = "[[zone]]\nname = \"own.example\"\nrecords = [\"a A 10.0.0.1\", \"b A 10.0.0.2\"]";
-    Zerohop::with_server(
-        &format!("workers = 2\n{server}"),
-        &format!("{zone}\n[[zone]]\nname = \".\"\nforward = [\"{}\"]", upstream.address),
-    )
+    Zerohop::with_server(&format!("workers = 2\n{server}"), &format!("{zone}\n{}", upstream.root_zone()))
 }
 
 fn own(name: &str) -> Ask {

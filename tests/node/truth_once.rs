@@ -31,10 +31,7 @@ fn are_one_query(workers: usize) {
     let (upstream, holding) = Recorder::held();
     let zerohop = Zerohop::with_server(
         &format!("workers = {workers}"),
-        &format!(
-            "[[zone]]\nname = \"own.example\"\nrecords = [\"a A 10.0.0.1\"]\n[[zone]]\nname = \".\"\nforward = [\"{}\"]",
-            upstream.address
-        ),
+        &format!("[[zone]]\nname = \"own.example\"\nrecords = [\"a A 10.0.0.1\"]\n{}", upstream.root_zone()),
     );
     let in_time = (0..ATTEMPTS).any(|attempt| {
         let before = upstream.packets();

@@ -6,10 +6,11 @@ use hickory_proto::rr::RecordType::A;
 use nix::sys::signal::Signal;
 
 use super::super::client::ask;
+use super::super::load::OWN;
 use super::super::process::free_address;
 use super::super::service_manager::ServiceManager;
 use super::super::wait::until;
-use super::service::{Managed, OWN, Service};
+use super::service::{Managed, Service};
 
 /// Ready, and it has found out that there is a store of which nobody has told it.
 fn found_out() -> Option<Managed> {

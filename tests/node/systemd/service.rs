@@ -5,15 +5,14 @@ use std::path::PathBuf;
 
 use tempfile::TempDir;
 
+use super::super::load::OWN;
 use super::super::process::{Process, free_address};
 use super::super::recorder::Recorder;
 use super::super::service_manager::ServiceManager;
 
-pub(super) const OWN: &str = "[[zone]]\nname = \"own.example\"\nrecords = [\"* A 10.0.0.1\"]\n";
-
 /// Our zone, and all else asked of this upstream.
 pub(super) fn forwarding(upstream: &Recorder) -> String {
-    format!("{OWN}[[zone]]\nname = \".\"\nforward = [\"{}\"]\n", upstream.address)
+    format!("{OWN}{}", upstream.root_zone())
 }
 
 /// A service: its configuration, and its logs.

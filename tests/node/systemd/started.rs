@@ -9,9 +9,10 @@ use hickory_proto::rr::RecordType::A;
 
 use super::super::client::{Ask, ask};
 use super::super::harness::messages;
+use super::super::load::OWN;
 use super::super::process::{find, say_skipped};
 use super::super::service_manager::{ServiceManager, launch};
-use super::service::{OWN, Service};
+use super::service::Service;
 
 /// In a network namespace whose loopback device is down.
 #[test]

@@ -15,9 +15,10 @@ use nix::unistd::Pid;
 
 use super::super::client::ask;
 use super::super::harness::{http, messages};
+use super::super::load::OWN;
 use super::super::process::{find, say_skipped};
 use super::super::service_manager::{ServiceManager, launch};
-use super::service::{Managed, OWN, Service};
+use super::service::{Managed, Service};
 
 /// What was told, without ports and times; what is stored in no order.
 fn told(Managed { manager, service, .. }: &Managed) -> String {
