@@ -24,7 +24,7 @@ fn said(instance: &Zerohop, output: &Output) -> String {
 }
 
 fn verb(instance: &Zerohop, verb: &str) -> String {
-    said(instance, &zerohop().arg(verb).arg("--config").arg(instance.config()).output().unwrap())
+    said(instance, &instance.runs(verb))
 }
 
 #[test]

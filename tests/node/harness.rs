@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
@@ -64,6 +64,29 @@ impl Zerohop {
     pub(crate) fn beside(&self, arguments: &[&str], log: &str) -> Process {
         let mut command = zerohop();
         Process::start(command.args(arguments).arg("--config").arg(self.config()), &self.directory.path().join(log))
+    }
+
+    /// Starts a standby, and waits until it has everything.
+    pub(crate) fn standby(&self, log: &str) -> Process {
+        let standby = self.beside(&["run", "--join"], log);
+        standby.until_says("\"message\":\"standing by\"");
+        standby
+    }
+
+    /// Ends the process with this signal, and has the standby in its place. Returns the one that has ended.
+    pub(crate) fn succeed(&mut self, standby: Process, signal: Signal) -> Process {
+        self.process.signal(signal);
+        let mut old = std::mem::replace(&mut self.process, standby);
+        let ended = old.exit();
+        if signal == Signal::SIGTERM {
+            assert_eq!(ended.code(), Some(0), "{}", old.output());
+        }
+        old
+    }
+
+    /// What a verb of the command line does with this configuration.
+    pub(crate) fn runs(&self, verb: &str) -> Output {
+        zerohop().arg(verb).arg("--config").arg(self.config()).output().unwrap()
     }
 
     /// Puts another process in place of one that has ended, and waits until it is ready.

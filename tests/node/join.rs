@@ -34,21 +34,9 @@ fn upstream() -> Recorder {
     Recorder::slow(UPSTREAM, [192, 0, 2, 1])
 }
 
-/// Starts a standby and waits until it has everything.
-fn standby(instance: &Zerohop, log: &str) -> Process {
-    let process = instance.beside(&["run", "--join"], log);
-    process.until_says("standing by");
-    process
-}
-
-/// Ends the one that serves, and puts the standby in its place. Returns the one that ended.
+/// Has the standby serve in place of the one that does. Returns the one that ended.
 fn succeed(instance: &mut Zerohop, standby: Process, signal: Signal) -> Process {
-    instance.process.signal(signal);
-    let mut old = std::mem::replace(&mut instance.process, standby);
-    let ended = old.exit();
-    if signal == Signal::SIGTERM {
-        assert_eq!(ended.code(), Some(0), "{}", old.output());
-    }
+    let old = instance.succeed(standby, signal);
     instance.process.until_says("\"message\":\"serving\"");
     old
 }
@@ -89,7 +77,7 @@ fn five_hand_overs_under_load_lose_no_question() {
     let loads = [Load::new(2000, RATE), Load::new(2000, RATE)];
     let ([hits, misses], over_tcp) = under_load(instance.address, &loads, || {
         for turn in 1..=5 {
-            let heir = standby(&instance, &format!("log-{turn}"));
+            let heir = instance.standby(&format!("log-{turn}"));
             loads[1].until_sent(turn * 300);
             let old = succeed(&mut instance, heir, Signal::SIGTERM);
             assert!(old.output().contains("the standby serves"), "{}", old.output());
@@ -108,7 +96,7 @@ fn a_death_costs_what_was_being_worked_on_and_nothing_else() {
     let loads = [Load::new(1000, RATE), Load::new(1000, RATE)];
     let mut begun = Vec::new();
     let ([hits, misses], _) = under_load(instance.address, &loads, || {
-        let heir = standby(&instance, "log-1");
+        let heir = instance.standby("log-1");
         loads[1].until_sent(500);
         succeed(&mut instance, heir, Signal::SIGKILL);
         begun = upstream.questions();
@@ -136,7 +124,7 @@ fn with_nobody_serving_it_serves_and_the_next_one_stands_by() {
     instance.process = instance.beside(&["run", "--join"], "log-1");
     instance.process.until_says("\"message\":\"serving\"");
     assert_eq!(ask(instance.address, "a.own.example.", A).data(A), ["10.0.0.1"]);
-    let heir = standby(&instance, "log-2");
+    let heir = instance.standby("log-2");
     succeed(&mut instance, heir, Signal::SIGTERM);
     assert_eq!(ask(instance.address, "a.own.example.", A).data(A), ["10.0.0.1"]);
 }
@@ -145,13 +133,13 @@ fn with_nobody_serving_it_serves_and_the_next_one_stands_by() {
 fn after_a_hand_over_the_new_one_is_found_under_its_own_pid() {
     let upstream = upstream();
     let mut instance = Zerohop::start(&sections(&upstream));
-    let heir = standby(&instance, "log-1");
+    let heir = instance.standby("log-1");
     succeed(&mut instance, heir, Signal::SIGTERM);
     let output = zerohop().arg("--config").arg(instance.config()).output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(said.contains(&format!("another instance (pid {}) serves", instance.process.pid())), "{said}");
     assert_eq!(output.status.code(), Some(1));
-    let health = || zerohop().arg("health").arg("--config").arg(instance.config()).output().unwrap().status.code();
+    let health = || instance.runs("health").status.code();
     assert_eq!(health(), Some(0));
     assert_eq!(instance.metrics().sum("zerohop_build_info", &[]), 1, "the admin listener came along");
 }
@@ -160,7 +148,7 @@ fn after_a_hand_over_the_new_one_is_found_under_its_own_pid() {
 fn a_second_standby_waits_behind_the_first() {
     let upstream = upstream();
     let mut instance = Zerohop::start(&sections(&upstream));
-    let (mut first, second) = (standby(&instance, "log-1"), instance.beside(&["run", "--join"], "log-2"));
+    let (mut first, second) = (instance.standby("log-1"), instance.beside(&["run", "--join"], "log-2"));
     second.until_says("another instance stands by: waiting behind it");
     first.stops();
     second.until_says("\"message\":\"standing by\"");
@@ -189,7 +177,7 @@ fn the_configuration_of_the_new_one_says_what_is_served_and_by_how_many() {
         std::fs::write(&config, text).unwrap();
     };
     listens(&format!("listen = [\"{first}\", \"{second}\"]"), "workers = 4");
-    let heir = standby(&instance, "log-1");
+    let heir = instance.standby("log-1");
     assert!(!answers(second));
     succeed(&mut instance, heir, Signal::SIGTERM);
     // From other ports each time, so that every worker is asked.
@@ -198,7 +186,7 @@ fn the_configuration_of_the_new_one_says_what_is_served_and_by_how_many() {
         (0..32).for_each(|_| drop(Ask::new("a.own.example.", A).tcp(address)));
     }
     listens(&format!("listen = [\"{second}\"]"), "workers = 1");
-    let heir = standby(&instance, "log-2");
+    let heir = instance.standby("log-2");
     succeed(&mut instance, heir, Signal::SIGTERM);
     (0..32).for_each(|_| drop(Ask::new("a.own.example.", A).udp(second)));
     (0..32).for_each(|_| drop(Ask::new("a.own.example.", A).tcp(second)));
@@ -215,7 +203,7 @@ fn an_address_that_cannot_be_had_keeps_no_heir_from_serving_the_others() {
     let text = std::fs::read_to_string(instance.config()).unwrap();
     let both = text.replace(&format!("[\"{first}\"]"), &format!("[\"{second}\", \"{first}\"]"));
     std::fs::write(instance.config(), both).unwrap();
-    let heir = standby(&instance, "log-1");
+    let heir = instance.standby("log-1");
     succeed(&mut instance, heir, Signal::SIGKILL);
     assert_eq!(ask(first, "a.own.example.", A).data(A), ["10.0.0.1"]);
     instance.log_line(&["ERROR", &format!("cannot listen on {second} (UDP)"), "the other addresses are served"]);
@@ -226,7 +214,7 @@ fn what_has_changed_meanwhile_is_read_and_a_fault_there_changes_nothing() {
     let upstream = upstream();
     let mut instance = Zerohop::start(&sections(&upstream));
     for (log, address, expected) in [("log-1", "10.0.0.2", "10.0.0.2"), ("log-2", "10.0.0.256", "10.0.0.2")] {
-        let heir = standby(&instance, log);
+        let heir = instance.standby(log);
         // The one that serves is not to take it up by itself.
         instance.process.signal(Signal::SIGSTOP);
         instance.write_config(&sections(&upstream).replace("10.0.0.1", address));
@@ -245,7 +233,7 @@ fn over_tls_it_goes_on_as_well() {
     let mut instance = Zerohop::start(&sections);
     let question = Ask::new("a.own.example.", A);
     for (log, signal) in [("log-1", Signal::SIGTERM), ("log-2", Signal::SIGKILL)] {
-        let heir = standby(&instance, log);
+        let heir = instance.standby(log);
         succeed(&mut instance, heir, signal);
         for _ in 0..8 {
             assert_eq!(TlsClient::new(&[&authority], &["dot"]).connect(tls).ask(&question).data(A), ["10.0.0.1"]);
@@ -270,7 +258,7 @@ fn whoever_joins_while_the_last_questions_are_answered_serves_at_once() {
     assert_eq!(question.check(receive(&client)).data(A), ["192.0.2.1"]);
     let mut old = std::mem::replace(&mut instance.process, heir);
     assert_eq!(old.exit_code(), Some(0));
-    let health = zerohop().arg("health").arg("--config").arg(instance.config()).output().unwrap();
+    let health = instance.runs("health");
     assert_eq!(health.status.code(), Some(0), "the control socket has stayed");
 }
 
@@ -278,7 +266,7 @@ fn whoever_joins_while_the_last_questions_are_answered_serves_at_once() {
 fn both_logs_tell_of_it() {
     let upstream = upstream();
     let mut instance = Zerohop::start(&sections(&upstream));
-    let heir = standby(&instance, "log-1");
+    let heir = instance.standby("log-1");
     let old = succeed(&mut instance, heir, Signal::SIGTERM);
     insta::assert_snapshot!(messages(&old), @r"
     confined to what serving takes
@@ -294,7 +282,7 @@ fn both_logs_tell_of_it() {
     confined to what serving takes
     serving
     ");
-    let (heir, mut other) = (standby(&instance, "log-2"), instance.beside(&["run", "--join"], "log-3"));
+    let (heir, mut other) = (instance.standby("log-2"), instance.beside(&["run", "--join"], "log-3"));
     other.until_says("waiting behind it");
     other.stops();
     insta::assert_snapshot!(messages(&other), @r"

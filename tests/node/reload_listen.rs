@@ -12,7 +12,7 @@ use nix::sys::signal::Signal;
 
 use super::certificates::Authority;
 use super::client::{Ask, ask, connect, read_framed, receive, socket};
-use super::harness::{Zerohop, http, zerohop};
+use super::harness::{Zerohop, http};
 use super::load::{Load, OWN, run_while, stay_connected};
 use super::process::free_address;
 use super::recorder::Recorder;
@@ -110,7 +110,7 @@ fn an_address_that_cannot_be_had_keeps_everything_as_it_was() {
     is_free(second);
     instance.log_line(&["ERROR", &format!("cannot listen on {address} (UDP)"), "or change [server] listen"]);
     instance.log_line(&["ERROR", "not reloaded"]);
-    let output = zerohop().arg("reload").arg("--config").arg(instance.config()).output().unwrap();
+    let output = instance.runs("reload");
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains(&format!("cannot listen on {address} (UDP)")));
     drop(taken);

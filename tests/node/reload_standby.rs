@@ -20,26 +20,19 @@ fn says(process: &Process, words: &str, times: usize) {
     until(&format!("{words}, {times} times"), || (process.output().matches(words).count() == times).then_some(()));
 }
 
-fn standby(instance: &Zerohop, log: &str) -> Process {
-    let process = instance.beside(&["run", "--join"], log);
-    says(&process, "\"message\":\"standing by\"", 1);
-    process
-}
-
 #[test]
 fn an_address_that_came_since_is_handed_over_and_loses_nothing() {
     let mut instance = Zerohop::start(OWN);
     let second = free_address();
     for (log, signal) in [("log-1", Signal::SIGTERM), ("log-2", Signal::SIGKILL)] {
         listen(&instance, &[instance.address]);
-        let heir = standby(&instance, log);
+        let heir = instance.standby(log);
         listen(&instance, &[instance.address, second]);
         says(&heir, "standing by, with other sockets", 1);
         let load = Load::new(600, 300);
         let [seen] = run_while(second, [(&load, "own.example.")], || {
             load.until_sent(200);
-            instance.process.signal(signal);
-            std::mem::replace(&mut instance.process, heir).exit();
+            instance.succeed(heir, signal);
         });
         // At a death those that were being worked on: one of each worker.
         let most = if signal == Signal::SIGTERM { 0 } else { 2 };
@@ -55,7 +48,7 @@ fn of_an_address_that_went_nobody_has_a_socket() {
     let mut instance = Zerohop::start(OWN);
     let second = free_address();
     listen(&instance, &[instance.address, second]);
-    let heir = standby(&instance, "log-1");
+    let heir = instance.standby("log-1");
     listen(&instance, &[instance.address]);
     until("the address to be free", || UdpSocket::bind(second).ok().zip(TcpListener::bind(second).ok()).map(drop));
     // With a socket left over there, some questions would go where nobody reads.
@@ -77,8 +70,7 @@ fn of_an_address_that_went_nobody_has_a_socket() {
     "INFO","control":"/run/control.sock","descriptors":11,"message":"standing by, with other sockets"}
     "INFO","control":"/run/control.sock","descriptors":7,"message":"standing by, with other sockets"}
     "#);
-    instance.process.signal(Signal::SIGTERM);
-    assert_eq!(std::mem::replace(&mut instance.process, heir).exit_code(), Some(0));
+    instance.succeed(heir, Signal::SIGTERM);
     (0..64).for_each(|_| drop(ask(instance.address, "a.own.example.", A)));
     assert!(TcpStream::connect(second).is_err());
     assert!(Ask::new("a.own.example.", A).try_udp(second).is_none());

@@ -10,7 +10,7 @@ use hickory_proto::rr::RecordType::A;
 use nix::sys::signal::Signal;
 
 use super::client::ask;
-use super::harness::{Zerohop, zerohop};
+use super::harness::Zerohop;
 use super::load::{Load, OWN, run_while, stay_connected};
 use super::memory::resident;
 use super::process::free_address;
@@ -61,7 +61,7 @@ fn take_up(instance: &Zerohop, text: &str, number: u32) {
         0 | 5 => {}
         1 | 4 | 7 => instance.process.signal(Signal::SIGHUP),
         _ => {
-            let asked = zerohop().arg("reload").arg("--config").arg(instance.config()).output().unwrap();
+            let asked = instance.runs("reload");
             assert_eq!(asked.status.code(), Some(i32::from(!is_good)), "{number}: {asked:?}");
         }
     }

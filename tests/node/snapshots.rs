@@ -82,11 +82,8 @@ impl Kept {
 
     /// Starts another in place of the one that serves, once that has ended by a signal.
     fn succeed(&mut self, signal: Signal, log: &str) {
-        let heir = self.instance.beside(&["run", "--join"], log);
-        heir.until_says("standing by");
-        self.instance.process.signal(signal);
-        let mut old = std::mem::replace(&mut self.instance.process, heir);
-        old.exit();
+        let heir = self.instance.standby(log);
+        self.instance.succeed(heir, signal);
         self.instance.process.until_says("\"message\":\"serving\"");
     }
 }
