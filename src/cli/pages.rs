@@ -1,13 +1,13 @@
 //! The pages for man(1) that are shipped, written from the command line itself.
 
 use std::fs;
-use std::path::Path;
 
 use clap::CommandFactory;
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, roman};
 
 use super::Arguments;
+use crate::config::tests::committed::assert_committed;
 
 const PAGES: &str = "packaging/man";
 
@@ -26,22 +26,14 @@ const FILES: &[(&str, &str)] = &[
 ];
 
 /// # Panics
-/// When a page is not what the command line says, or is nobody's.
+/// When a page is nobody's.
 #[test]
 fn the_pages_say_what_the_command_line_says() {
     let pages = pages();
-    let written = Path::new(PAGES);
-    if std::env::var_os("UPDATE_DOCS").is_some() {
-        fs::create_dir_all(written).unwrap();
-        for (name, page) in &pages {
-            fs::write(written.join(name), page).unwrap();
-        }
-    }
     for (name, page) in &pages {
-        let committed = fs::read_to_string(written.join(name)).unwrap_or_default();
-        assert!(committed == *page, "{PAGES}/{name} is out of date: run UPDATE_DOCS=1 cargo test --lib pages");
+        assert_committed(&format!("{PAGES}/{name}"), page);
     }
-    for entry in fs::read_dir(written).unwrap() {
+    for entry in fs::read_dir(PAGES).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
         let is_known = name.ends_with(".5") || pages.iter().any(|(page, _)| *page == name);
         assert!(is_known, "{PAGES}/{name} is the page of no command: remove it");

@@ -16,7 +16,7 @@ mod special;
 mod table;
 mod template;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod text;
 mod validate;
 

@@ -3,7 +3,6 @@
 use std::io::Write;
 
 use hickory_proto::rr::RecordType::A;
-use nix::sys::signal::Signal;
 
 use super::client::{Ask, connect, socket};
 use super::harness::Zerohop;
@@ -11,8 +10,7 @@ use super::recorder::Recorder;
 use super::wait::until;
 
 fn start(server: &str, upstream: &Recorder) -> Zerohop {
-    let zone = format!("[[zone]]\nname = \".\"\nforward = [\"{}\"]", upstream.address);
-    Zerohop::with_server(&format!("workers = 2\n{server}"), &zone)
+    Zerohop::with_server(&format!("workers = 2\n{server}"), &upstream.root_zone())
 }
 
 fn question(number: usize) -> Ask {
@@ -32,8 +30,7 @@ fn what_waits_is_seen_and_what_a_stop_gives_up_is_said() {
         let metrics = zerohop.metrics();
         gauges.iter().all(|gauge| metrics.sum(gauge, &[]) == 12).then_some(())
     });
-    zerohop.process.signal(Signal::SIGTERM);
-    assert_eq!(zerohop.process.exit_code(), Some(0));
+    zerohop.process.stops();
     let output = zerohop.process.output();
     let given_up = output.split("\"unanswered\":").skip(1).map(|rest| {
         let digits = rest.split(|c: char| !c.is_ascii_digit()).next().unwrap();

@@ -24,7 +24,7 @@ fn said(instance: &Zerohop, output: &Output) -> String {
 }
 
 fn verb(instance: &Zerohop, verb: &str) -> String {
-    said(instance, &zerohop().arg(verb).arg("--config").arg(instance.config()).output().unwrap())
+    said(instance, &instance.runs(verb))
 }
 
 #[test]
@@ -60,8 +60,7 @@ fn it_tells_its_health_and_reloads_when_told_to() {
     exit 0
     ok
     ");
-    instance.process.signal(Signal::SIGTERM);
-    assert_eq!(instance.process.exit_code(), Some(0));
+    instance.process.stops();
     insta::assert_snapshot!(verb(&instance, "health"), @r"
     exit 1
     zerohop: /run/control.sock does not answer: No such file or directory (os error 2); no zerohop serves with it: start it, or name its configuration with --config

@@ -15,7 +15,7 @@ const CLIENT_SUBNET: u16 = 8;
 const SUBNET: [u8; 7] = [0, 1, 24, 0, 192, 0, 2];
 
 fn forwarding_to(upstream: &Recorder) -> Zerohop {
-    Zerohop::start(&format!("[[zone]]\nname = \".\"\nforward = [\"{}\"]", upstream.address))
+    Zerohop::start(&upstream.root_zone())
 }
 
 /// The OPT record of each question that an upstream got.

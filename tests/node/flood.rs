@@ -103,8 +103,8 @@ fn good() -> Vec<Vec<u8>> {
 fn start() -> (Recorder, Zerohop) {
     let upstream = Recorder::answering([192, 0, 2, 1]);
     let zerohop = Zerohop::start(&format!(
-        "[[zone]]\nname = \"own.example\"\nrecords = [\"hit A 10.0.0.1\"]\n[[zone]]\nname = \".\"\nforward = [\"{}\"]",
-        upstream.address
+        "[[zone]]\nname = \"own.example\"\nrecords = [\"hit A 10.0.0.1\"]\n{}",
+        upstream.root_zone()
     ));
     hits(&zerohop);
     (upstream, zerohop)

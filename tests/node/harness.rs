@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
@@ -66,6 +66,29 @@ impl Zerohop {
         Process::start(command.args(arguments).arg("--config").arg(self.config()), &self.directory.path().join(log))
     }
 
+    /// Starts a standby, and waits until it has everything.
+    pub(crate) fn standby(&self, log: &str) -> Process {
+        let standby = self.beside(&["run", "--join"], log);
+        standby.until_says("\"message\":\"standing by\"");
+        standby
+    }
+
+    /// Ends the process with this signal, and has the standby in its place. Returns the one that has ended.
+    pub(crate) fn succeed(&mut self, standby: Process, signal: Signal) -> Process {
+        self.process.signal(signal);
+        let mut old = std::mem::replace(&mut self.process, standby);
+        let ended = old.exit();
+        if signal == Signal::SIGTERM {
+            assert_eq!(ended.code(), Some(0), "{}", old.output());
+        }
+        old
+    }
+
+    /// What a verb of the command line does with this configuration.
+    pub(crate) fn runs(&self, verb: &str) -> Output {
+        zerohop().arg(verb).arg("--config").arg(self.config()).output().unwrap()
+    }
+
     /// Puts another process in place of one that has ended, and waits until it is ready.
     pub(crate) fn start_again(&mut self) {
         assert!(self.process.ended().is_some());
@@ -81,7 +104,7 @@ impl Zerohop {
         let admin = free_address();
         let directory = tempfile::tempdir().unwrap();
         let config = directory.path().join("zerohop.toml");
-        std::fs::write(&config, text(address, admin, server, sections)).unwrap();
+        std::fs::write(&config, text(&[address], admin, server, sections)).unwrap();
         let log = directory.path().join("log");
         let process = Process::start(command.arg("--config").arg(&config), &log);
         let mut started = Self { address, admin, process, server: server.to_owned(), directory };
@@ -140,7 +163,12 @@ impl Zerohop {
 
     /// The text of the configuration with these sections.
     pub(crate) fn config_text(&self, sections: &str) -> String {
-        text(self.address, self.admin, &self.server, sections)
+        self.config_listening(&[self.address], sections)
+    }
+
+    /// As [`Self::config_text`], with these addresses to listen at.
+    pub(crate) fn config_listening(&self, addresses: &[SocketAddr], sections: &str) -> String {
+        text(addresses, self.admin, &self.server, sections)
     }
 
     /// A scrape.
@@ -157,9 +185,17 @@ impl Zerohop {
     }
 }
 
-fn text(address: SocketAddr, admin: SocketAddr, server: &str, sections: &str) -> String {
+fn text(addresses: &[SocketAddr], admin: SocketAddr, server: &str, sections: &str) -> String {
+    let addresses: Vec<String> = addresses.iter().map(|address| format!("\"{address}\"")).collect();
     let admin = format!("listen = \"{admin}\"\ncontrol = \"control.sock\"");
-    format!("[server]\nlisten = [\"{address}\"]\n{server}\n[admin]\n{admin}\n{sections}")
+    format!("[server]\nlisten = [{}]\n{server}\n[admin]\n{admin}\n{sections}", addresses.join(", "))
+}
+
+/// What a log says, line by line.
+pub(crate) fn messages(process: &Process) -> String {
+    let log = process.output();
+    let messages = log.lines().filter_map(|line| line.split_once("\"message\":\"")?.1.split('"').next());
+    messages.collect::<Vec<_>>().join("\n")
 }
 
 /// Status and body of a GET; `None` when nobody answers.

@@ -16,7 +16,7 @@ use super::firewall::Nft;
 use super::harness::{Zerohop, without_net_admin};
 use super::namespace::{Ip, NODE, alone};
 use super::pod::{GATEWAY, Pod};
-use super::process::{Process, find, say_skipped};
+use super::process::{find, say_skipped};
 use super::recorder::Recorder;
 use super::wait::{PATIENCE, until, until_within};
 
@@ -109,8 +109,7 @@ fn questions_for_the_cluster_ip_are_taken_and_go_back_when_it_is_killed() {
             assert_eq!(from_the_node(CLUSTER_IP), theirs);
         }
         let mut zerohop = start();
-        zerohop.process.signal(Signal::SIGTERM);
-        assert_eq!(zerohop.process.exit_code(), Some(0));
+        zerohop.process.stops();
         assert_eq!((tables(&nft).len(), from_pod()), (0, [theirs.clone(), theirs]));
         assert!(!has(ip, "10.96.0.10/32") && has(ip, "169.254.20.10/32"), "only its own address stays");
         drop(kube_dns);
@@ -274,31 +273,22 @@ fn what_is_intercepted_stays_so_when_a_standby_takes_over() {
         let pod = Pod::beside(ip);
         let kube_dns = KubeDns::behind(&nft);
         let mut zerohop = start();
-        let standby = |zerohop: &Zerohop, log: &str| {
-            let standby = zerohop.beside(&["run", "--join"], log);
-            until("the standby", || standby.output().contains("\"message\":\"standing by\"").then_some(()));
-            standby
-        };
-        let put_in_place = |zerohop: &mut Zerohop, standby: Process, signal| {
-            zerohop.process.signal(signal);
-            std::mem::replace(&mut zerohop.process, standby).exit();
-        };
         let asks = || pod.asks(CLUSTER_IP, "a.own.example.", false);
-        let (heir, is_over) = (standby(&zerohop, "log-1"), AtomicBool::new(false));
+        let (heir, is_over) = (zerohop.standby("log-1"), AtomicBool::new(false));
         thread::scope(|scope| {
             let asking = scope.spawn(|| {
                 while !is_over.load(Relaxed) {
                     assert_eq!(asks(), ["10.0.0.1"]);
                 }
             });
-            put_in_place(&mut zerohop, heir, Signal::SIGTERM);
+            zerohop.succeed(heir, Signal::SIGTERM);
             is_over.store(true, Relaxed);
             asking.join().unwrap();
         });
         assert!(has(ip, "10.96.0.10/32"));
         assert_eq!((active(&zerohop), tables(&nft).len()), (1, 1));
-        let heir = standby(&zerohop, "log-2");
-        put_in_place(&mut zerohop, heir, Signal::SIGKILL);
+        let heir = zerohop.standby("log-2");
+        zerohop.succeed(heir, Signal::SIGKILL);
         until("interception by the heir", || (asks() == ["10.0.0.1"]).then_some(()));
         assert!(has(ip, "10.96.0.10/32"));
         assert_eq!((active(&zerohop), tables(&nft).len()), (1, 1));

@@ -5,7 +5,6 @@ use std::process::Command;
 use std::time::Duration;
 
 use hickory_proto::rr::RecordType::A;
-use nix::sys::signal::Signal;
 
 use super::client::Ask;
 use super::harness::{Zerohop, without_net_admin, zerohop};
@@ -122,8 +121,7 @@ fn a_dummy_with_nothing_else_on_it_is_adopted_and_kept() {
         drop(start("remove-on-exit = true"));
         let mut zerohop = start("addresses = ['169.254.20.10', '169.254.20.11']\nremove-on-exit = true");
         assert!(has(ip, "zerohop0", "169.254.20.11/32"));
-        zerohop.process.signal(Signal::SIGTERM);
-        assert_eq!(zerohop.process.exit_code(), Some(0));
+        zerohop.process.stops();
         let stays = (has(ip, "zerohop0", "169.254.20.10/32"), has(ip, "zerohop0", "169.254.20.11/32"));
         assert_eq!(stays, (true, false), "only what it added goes");
         ip.run("address add 10.1.1.1/24 dev zerohop0");
@@ -139,8 +137,7 @@ fn what_an_earlier_configuration_left_on_our_own_device_goes() {
             return;
         }
         let mut first = start("addresses = ['169.254.20.10', '169.254.20.11']");
-        first.process.signal(Signal::SIGTERM);
-        assert_eq!(first.process.exit_code(), Some(0));
+        first.process.stops();
         assert!(has(ip, "zerohop0", "169.254.20.11/32"), "kept");
         let taken = UdpSocket::bind(NODE).unwrap();
         assert!(refusal("").contains("Address already in use"));
@@ -148,8 +145,7 @@ fn what_an_earlier_configuration_left_on_our_own_device_goes() {
         drop(taken);
         let mut second = start("remove-on-exit = true");
         assert!(has(ip, "zerohop0", "169.254.20.10/32") && !has(ip, "zerohop0", "169.254.20.11/32"));
-        second.process.signal(Signal::SIGTERM);
-        assert_eq!(second.process.exit_code(), Some(0));
+        second.process.stops();
         assert!(!ip.can("link show dev zerohop0"), "our own goes whole");
     });
 }
@@ -217,14 +213,12 @@ fn what_was_added_is_kept_unless_it_is_to_go_and_nothing_else_goes() {
         }
         for (remove, stays) in [("remove-on-exit = false", true), ("", true)] {
             let mut zerohop = start(remove);
-            zerohop.process.signal(Signal::SIGTERM);
-            assert_eq!(zerohop.process.exit_code(), Some(0));
+            zerohop.process.stops();
             assert_eq!(has(ip, device, "169.254.20.10/32"), stays, "{remove}");
         }
         ip.run(&format!("address del 169.254.20.10/32 dev {device}"));
         let mut zerohop = start("remove-on-exit = true");
-        zerohop.process.signal(Signal::SIGTERM);
-        assert_eq!(zerohop.process.exit_code(), Some(0));
+        zerohop.process.stops();
         assert!(!ip.says("address show").contains("169.254.20.10"));
         assert_eq!(device == "lo", has(ip, "lo", "169.254.20.11/32"));
     });

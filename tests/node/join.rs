@@ -4,7 +4,6 @@
 use std::io::Write;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
 
@@ -13,8 +12,8 @@ use nix::sys::signal::Signal;
 
 use super::certificates::Authority;
 use super::client::{Ask, ask, connect, read_framed, receive, socket};
-use super::harness::{Zerohop, zerohop};
-use super::load::{Load, Seen};
+use super::harness::{Zerohop, messages, zerohop};
+use super::load::{Load, OWN, Seen, run_while};
 use super::process::{Process, free_address};
 use super::recorder::Recorder;
 use super::secrecy::section;
@@ -28,42 +27,17 @@ const RATE: u32 = 250;
 
 /// A zone of our own, and one of which every name is asked upstream.
 fn sections(upstream: &Recorder) -> String {
-    format!(
-        "[[zone]]\nname = \"own.example\"\nrecords = [\"* A 10.0.0.1\"]\n\
-         [[zone]]\nname = \".\"\nforward = [\"{}\"]\n",
-        upstream.address
-    )
+    format!("{OWN}{}", upstream.root_zone())
 }
 
 fn upstream() -> Recorder {
-    Recorder::scripted(|asked| {
-        thread::spawn(move || {
-            thread::park_timeout(UPSTREAM);
-            asked.answer_a([192, 0, 2, 1], 300);
-        });
-    })
+    Recorder::slow(UPSTREAM, [192, 0, 2, 1])
 }
 
-/// Starts a standby and waits until it has everything.
-fn standby(instance: &Zerohop, log: &str) -> Process {
-    let process = instance.beside(&["run", "--join"], log);
-    says(&process, "standing by");
-    process
-}
-
-fn says(process: &Process, words: &str) {
-    until(&format!("a word of {words}"), || process.output().contains(words).then_some(()));
-}
-
-/// Ends the one that serves, and puts the standby in its place. Returns the one that ended.
+/// Has the standby serve in place of the one that does. Returns the one that ended.
 fn succeed(instance: &mut Zerohop, standby: Process, signal: Signal) -> Process {
-    instance.process.signal(signal);
-    let mut old = std::mem::replace(&mut instance.process, standby);
-    let ended = old.exit();
-    if signal == Signal::SIGTERM {
-        assert_eq!(ended.code(), Some(0), "{}", old.output());
-    }
-    says(&instance.process, "\"message\":\"serving\"");
+    let old = instance.succeed(standby, signal);
+    instance.process.until_says("\"message\":\"serving\"");
     old
 }
 
@@ -72,27 +46,25 @@ fn succeed(instance: &mut Zerohop, standby: Process, signal: Signal) -> Process 
 /// was answered.
 fn under_load(server: SocketAddr, loads: &[Load; 2], happens: impl FnOnce()) -> ([Seen; 2], usize) {
     let is_over = AtomicBool::new(false);
+    let over_tcp = || {
+        let mut answered = 0;
+        while !is_over.load(Relaxed) {
+            let mut stream = connect(server);
+            while !is_over.load(Relaxed) {
+                let question = Ask::new(&format!("n{answered}.own.example."), A);
+                let sent = stream.write_all(&question.framed());
+                let Some(reply) = sent.ok().and_then(|()| read_framed(&mut stream)) else { break };
+                assert_eq!(question.check(reply).data(A), ["10.0.0.1"]);
+                answered += 1;
+                thread::park_timeout(Duration::from_millis(5));
+            }
+        }
+        answered
+    };
     let [own, forwarded] = loads;
     thread::scope(|scope| {
-        let hits = scope.spawn(|| own.run(server, "own.example."));
-        let misses = scope.spawn(|| forwarded.run(server, "forwarded.example."));
-        let over_tcp = scope.spawn(|| {
-            let mut answered = 0;
-            while !is_over.load(Relaxed) {
-                let mut stream = connect(server);
-                while !is_over.load(Relaxed) {
-                    let question = Ask::new(&format!("n{answered}.own.example."), A);
-                    let sent = stream.write_all(&question.framed());
-                    let Some(reply) = sent.ok().and_then(|()| read_framed(&mut stream)) else { break };
-                    assert_eq!(question.check(reply).data(A), ["10.0.0.1"]);
-                    answered += 1;
-                    thread::park_timeout(Duration::from_millis(5));
-                }
-            }
-            answered
-        });
-        happens();
-        let seen = [hits.join().unwrap(), misses.join().unwrap()];
+        let over_tcp = scope.spawn(over_tcp);
+        let seen = run_while(server, [(own, "own.example."), (forwarded, "forwarded.example.")], happens);
         is_over.store(true, Relaxed);
         (seen, over_tcp.join().unwrap())
     })
@@ -105,14 +77,14 @@ fn five_hand_overs_under_load_lose_no_question() {
     let loads = [Load::new(2000, RATE), Load::new(2000, RATE)];
     let ([hits, misses], over_tcp) = under_load(instance.address, &loads, || {
         for turn in 1..=5 {
-            let heir = standby(&instance, &format!("log-{turn}"));
+            let heir = instance.standby(&format!("log-{turn}"));
             loads[1].until_sent(turn * 300);
             let old = succeed(&mut instance, heir, Signal::SIGTERM);
             assert!(old.output().contains("the standby serves"), "{}", old.output());
         }
     });
-    assert_eq!((hits.failed, misses.failed), (Vec::<String>::new(), Vec::new()));
-    assert_eq!((hits.took.len(), misses.took.len()), (2000, 2000));
+    hits.lost_nothing(2000);
+    misses.lost_nothing(2000);
     assert!(over_tcp > 100, "{over_tcp}");
     assert_eq!(upstream.packets(), 2000, "nobody asked twice");
 }
@@ -124,7 +96,7 @@ fn a_death_costs_what_was_being_worked_on_and_nothing_else() {
     let loads = [Load::new(1000, RATE), Load::new(1000, RATE)];
     let mut begun = Vec::new();
     let ([hits, misses], _) = under_load(instance.address, &loads, || {
-        let heir = standby(&instance, "log-1");
+        let heir = instance.standby("log-1");
         loads[1].until_sent(500);
         succeed(&mut instance, heir, Signal::SIGKILL);
         begun = upstream.questions();
@@ -150,9 +122,9 @@ fn with_nobody_serving_it_serves_and_the_next_one_stands_by() {
     instance.process.signal(Signal::SIGTERM);
     instance.process.exit();
     instance.process = instance.beside(&["run", "--join"], "log-1");
-    says(&instance.process, "\"message\":\"serving\"");
+    instance.process.until_says("\"message\":\"serving\"");
     assert_eq!(ask(instance.address, "a.own.example.", A).data(A), ["10.0.0.1"]);
-    let heir = standby(&instance, "log-2");
+    let heir = instance.standby("log-2");
     succeed(&mut instance, heir, Signal::SIGTERM);
     assert_eq!(ask(instance.address, "a.own.example.", A).data(A), ["10.0.0.1"]);
 }
@@ -161,13 +133,13 @@ fn with_nobody_serving_it_serves_and_the_next_one_stands_by() {
 fn after_a_hand_over_the_new_one_is_found_under_its_own_pid() {
     let upstream = upstream();
     let mut instance = Zerohop::start(&sections(&upstream));
-    let heir = standby(&instance, "log-1");
+    let heir = instance.standby("log-1");
     succeed(&mut instance, heir, Signal::SIGTERM);
     let output = zerohop().arg("--config").arg(instance.config()).output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(said.contains(&format!("another instance (pid {}) serves", instance.process.pid())), "{said}");
     assert_eq!(output.status.code(), Some(1));
-    let health = || zerohop().arg("health").arg("--config").arg(instance.config()).output().unwrap().status.code();
+    let health = || instance.runs("health").status.code();
     assert_eq!(health(), Some(0));
     assert_eq!(instance.metrics().sum("zerohop_build_info", &[]), 1, "the admin listener came along");
 }
@@ -176,19 +148,18 @@ fn after_a_hand_over_the_new_one_is_found_under_its_own_pid() {
 fn a_second_standby_waits_behind_the_first() {
     let upstream = upstream();
     let mut instance = Zerohop::start(&sections(&upstream));
-    let (mut first, second) = (standby(&instance, "log-1"), instance.beside(&["run", "--join"], "log-2"));
-    says(&second, "another instance stands by: waiting behind it");
-    first.signal(Signal::SIGTERM);
-    assert_eq!(first.exit_code(), Some(0), "{}", first.output());
-    says(&second, "\"message\":\"standing by\"");
+    let (mut first, second) = (instance.standby("log-1"), instance.beside(&["run", "--join"], "log-2"));
+    second.until_says("another instance stands by: waiting behind it");
+    first.stops();
+    second.until_says("\"message\":\"standing by\"");
     let third = instance.beside(&["run", "--join"], "log-3");
-    says(&third, "waiting behind it");
+    third.until_says("waiting behind it");
     let somebody = |expected: u64| {
         until("the word of a standby", || (instance.metrics().sum("zerohop_standby", &[]) == expected).then_some(()));
     };
     somebody(1);
     succeed(&mut instance, second, Signal::SIGTERM);
-    says(&third, "\"message\":\"standing by\"");
+    third.until_says("\"message\":\"standing by\"");
     succeed(&mut instance, third, Signal::SIGKILL);
     assert_eq!(ask(instance.address, "a.own.example.", A).data(A), ["10.0.0.1"]);
 }
@@ -206,7 +177,7 @@ fn the_configuration_of_the_new_one_says_what_is_served_and_by_how_many() {
         std::fs::write(&config, text).unwrap();
     };
     listens(&format!("listen = [\"{first}\", \"{second}\"]"), "workers = 4");
-    let heir = standby(&instance, "log-1");
+    let heir = instance.standby("log-1");
     assert!(!answers(second));
     succeed(&mut instance, heir, Signal::SIGTERM);
     // From other ports each time, so that every worker is asked.
@@ -215,7 +186,7 @@ fn the_configuration_of_the_new_one_says_what_is_served_and_by_how_many() {
         (0..32).for_each(|_| drop(Ask::new("a.own.example.", A).tcp(address)));
     }
     listens(&format!("listen = [\"{second}\"]"), "workers = 1");
-    let heir = standby(&instance, "log-2");
+    let heir = instance.standby("log-2");
     succeed(&mut instance, heir, Signal::SIGTERM);
     (0..32).for_each(|_| drop(Ask::new("a.own.example.", A).udp(second)));
     (0..32).for_each(|_| drop(Ask::new("a.own.example.", A).tcp(second)));
@@ -232,7 +203,7 @@ fn an_address_that_cannot_be_had_keeps_no_heir_from_serving_the_others() {
     let text = std::fs::read_to_string(instance.config()).unwrap();
     let both = text.replace(&format!("[\"{first}\"]"), &format!("[\"{second}\", \"{first}\"]"));
     std::fs::write(instance.config(), both).unwrap();
-    let heir = standby(&instance, "log-1");
+    let heir = instance.standby("log-1");
     succeed(&mut instance, heir, Signal::SIGKILL);
     assert_eq!(ask(first, "a.own.example.", A).data(A), ["10.0.0.1"]);
     instance.log_line(&["ERROR", &format!("cannot listen on {second} (UDP)"), "the other addresses are served"]);
@@ -243,7 +214,7 @@ fn what_has_changed_meanwhile_is_read_and_a_fault_there_changes_nothing() {
     let upstream = upstream();
     let mut instance = Zerohop::start(&sections(&upstream));
     for (log, address, expected) in [("log-1", "10.0.0.2", "10.0.0.2"), ("log-2", "10.0.0.256", "10.0.0.2")] {
-        let heir = standby(&instance, log);
+        let heir = instance.standby(log);
         // The one that serves is not to take it up by itself.
         instance.process.signal(Signal::SIGSTOP);
         instance.write_config(&sections(&upstream).replace("10.0.0.1", address));
@@ -262,7 +233,7 @@ fn over_tls_it_goes_on_as_well() {
     let mut instance = Zerohop::start(&sections);
     let question = Ask::new("a.own.example.", A);
     for (log, signal) in [("log-1", Signal::SIGTERM), ("log-2", Signal::SIGKILL)] {
-        let heir = standby(&instance, log);
+        let heir = instance.standby(log);
         succeed(&mut instance, heir, signal);
         for _ in 0..8 {
             assert_eq!(TlsClient::new(&[&authority], &["dot"]).connect(tls).ask(&question).data(A), ["10.0.0.1"]);
@@ -272,38 +243,30 @@ fn over_tls_it_goes_on_as_well() {
 
 #[test]
 fn whoever_joins_while_the_last_questions_are_answered_serves_at_once() {
-    let (hold, held) = channel();
-    let upstream = Recorder::scripted(move |asked| hold.send(asked).unwrap());
+    let (upstream, held) = Recorder::held();
     let mut instance = Zerohop::start(&sections(&upstream));
     let (client, question) = (socket(), Ask::new("held.example.", A));
     client.send_to(&question.octets(), instance.address).unwrap();
     let asked = held.recv().unwrap();
     instance.process.signal(Signal::SIGTERM);
-    says(&instance.process, "stopping");
+    instance.process.until_says("stopping");
     let heir = instance.beside(&["run", "--join"], "log-1");
-    says(&heir, "\"message\":\"serving\"");
+    heir.until_says("\"message\":\"serving\"");
     assert_eq!(ask(instance.address, "a.own.example.", A).data(A), ["10.0.0.1"]);
     assert!(instance.process.ended().is_none(), "it has a question to answer");
     asked.answer_a([192, 0, 2, 1], 300);
     assert_eq!(question.check(receive(&client)).data(A), ["192.0.2.1"]);
     let mut old = std::mem::replace(&mut instance.process, heir);
     assert_eq!(old.exit_code(), Some(0));
-    let health = zerohop().arg("health").arg("--config").arg(instance.config()).output().unwrap();
+    let health = instance.runs("health");
     assert_eq!(health.status.code(), Some(0), "the control socket has stayed");
-}
-
-/// What a log says, line by line.
-pub(crate) fn messages(process: &Process) -> String {
-    let log = process.output();
-    let messages = log.lines().filter_map(|line| line.split_once("\"message\":\"")?.1.split('"').next());
-    messages.collect::<Vec<_>>().join("\n")
 }
 
 #[test]
 fn both_logs_tell_of_it() {
     let upstream = upstream();
     let mut instance = Zerohop::start(&sections(&upstream));
-    let heir = standby(&instance, "log-1");
+    let heir = instance.standby("log-1");
     let old = succeed(&mut instance, heir, Signal::SIGTERM);
     insta::assert_snapshot!(messages(&old), @r"
     confined to what serving takes
@@ -319,10 +282,9 @@ fn both_logs_tell_of_it() {
     confined to what serving takes
     serving
     ");
-    let (heir, mut other) = (standby(&instance, "log-2"), instance.beside(&["run", "--join"], "log-3"));
-    says(&other, "waiting behind it");
-    other.signal(Signal::SIGTERM);
-    assert_eq!(other.exit_code(), Some(0));
+    let (heir, mut other) = (instance.standby("log-2"), instance.beside(&["run", "--join"], "log-3"));
+    other.until_says("waiting behind it");
+    other.stops();
     insta::assert_snapshot!(messages(&other), @r"
     another instance stands by: waiting behind it
     stopped: nobody needed us

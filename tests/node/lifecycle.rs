@@ -4,7 +4,6 @@ use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Command, Output};
-use std::sync::mpsc::channel;
 
 use hickory_proto::rr::RecordType::{A, AAAA, TXT};
 use nix::sys::signal::Signal;
@@ -45,8 +44,7 @@ fn without_a_file_the_quick_start_answers() {
     });
     answers_the_quick_start(server);
     assert!(process.output().contains("(embedded default)"), "{}", process.output());
-    process.signal(Signal::SIGTERM);
-    assert_eq!(process.exit_code(), Some(0));
+    process.stops();
 }
 
 /// In a network namespace of its own there is a loopback device and nothing else.
@@ -103,9 +101,8 @@ fn sigterm_and_sigint_end_it_in_good_order() {
 
 #[test]
 fn questions_under_way_at_sigterm_are_answered() {
-    let (hold, held) = channel();
-    let upstream = Recorder::scripted(move |asked| hold.send(asked).unwrap());
-    let mut zerohop = Zerohop::start(&format!("[[zone]]\nname = \".\"\nforward = [\"{}\"]", upstream.address));
+    let (upstream, held) = Recorder::held();
+    let mut zerohop = Zerohop::start(&upstream.root_zone());
     let (udp, mut tcp) = (socket(), connect(zerohop.address));
     let questions = [Ask::new("udp.example.", A), Ask::new("tcp.example.", A)];
     udp.send_to(&questions[0].octets(), zerohop.address).unwrap();
@@ -160,7 +157,7 @@ fn a_taken_admin_port_does_not_stop_dns() {
     let process = started(&text, directory.path());
     let question = Ask::new("a.own.example.", A);
     assert_eq!(until("an answer", || question.try_udp(server)).data(A), ["10.0.0.1"]);
-    until("a word about it", || process.output().contains("cannot listen for [admin]").then_some(()));
+    process.until_says("cannot listen for [admin]");
 }
 
 #[test]
@@ -198,7 +195,7 @@ fn check_finds_every_fault_and_run_starts_with_none() {
 #[test]
 fn the_log_says_what_is_served() {
     let upstream = Recorder::black_hole();
-    let zerohop = Zerohop::start(&format!("{OWN}\n[[zone]]\nname = \".\"\nforward = [\"{}\"]", upstream.address));
+    let zerohop = Zerohop::start(&format!("{OWN}\n{}", upstream.root_zone()));
     let line = zerohop.log_line(&["\"message\":\"serving\""]);
     assert!(line.starts_with('{') && line.ends_with('}'), "{line}");
     for (key, value) in [

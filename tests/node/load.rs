@@ -1,20 +1,24 @@
 //! Questions at an even rate, each on its own and whatever became of those before.
 
+use std::io::Write;
 use std::net::{SocketAddr, UdpSocket};
-use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::RecordType::A;
 
-use super::client::{Ask, Reply};
+use super::client::{Ask, Reply, connect, read_framed};
 use super::wait::{now, until_within};
 
 /// What a stub waits (glibc).
 const STUB: Duration = Duration::from_secs(5);
 /// From so many ports, so that all workers get some.
 const PORTS: usize = 16;
+
+/// A zone that answers all of its names here.
+pub(crate) const OWN: &str = "[[zone]]\nname = \"own.example\"\nrecords = [\"* A 10.0.0.1\"]\n";
 
 /// Questions for as many new names, to be watched from another thread.
 pub(crate) struct Load {
@@ -34,6 +38,33 @@ pub(crate) struct Seen {
     pub(crate) failed: Vec<String>,
     /// Replies to what had been answered.
     pub(crate) repeated: usize,
+}
+
+/// Runs all of them at once, each for names of its zone, while something happens. Returns what clients saw.
+pub(crate) fn run_while<const N: usize>(
+    server: SocketAddr,
+    loads: [(&Load, &str); N],
+    happens: impl FnOnce(),
+) -> [Seen; N] {
+    thread::scope(|scope| {
+        let running = loads.map(|(load, zone)| scope.spawn(move || load.run(server, zone)));
+        happens();
+        running.map(|load| load.join().unwrap())
+    })
+}
+
+/// A client over TCP that asks again and again, of [`OWN`], over one connection until all is over.
+/// Returns how often it was answered.
+pub(crate) fn stay_connected(server: SocketAddr, pause: Duration, is_over: &AtomicBool) -> usize {
+    let (mut stream, mut answered) = (connect(server), 0);
+    while !is_over.load(Relaxed) {
+        let question = Ask::new(&format!("n{answered}.own.example."), A);
+        stream.write_all(&question.framed()).unwrap();
+        assert_eq!(question.check(read_framed(&mut stream).unwrap()).data(A), ["10.0.0.1"]);
+        answered += 1;
+        thread::park_timeout(pause);
+    }
+    answered
 }
 
 impl Load {
@@ -124,6 +155,18 @@ impl Load {
 }
 
 impl Seen {
+    /// Every one of so many questions was answered, once.
+    pub(crate) fn lost_nothing(&self, count: u16) {
+        assert_eq!(self.failed, Vec::<String>::new());
+        assert_eq!(self.took.len(), usize::from(count));
+        assert_eq!(self.repeated, 0, "each is answered once");
+    }
+
+    /// The number of a question that had no answer.
+    pub(crate) fn number(failed: &str) -> u16 {
+        failed[1..].split('.').next().unwrap().parse().unwrap()
+    }
+
     pub(crate) fn percentile(&self, percent: usize) -> Duration {
         self.took[(self.took.len() - 1) * percent / 100]
     }

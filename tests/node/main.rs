@@ -29,6 +29,7 @@
 //! | [`oracle`] | what a packet deserves, told from its octets |
 //! | [`packages`] | what goes onto nodes: image, packages, manifests |
 //! | [`stubs`] | the stub clients of real programs, in a network of their own |
+//! | [`systemd`] | zerohop below a service manager: what is told, left and kept, who is started |
 //! | the rest | tests, a file for each subject |
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on has failed")]
 

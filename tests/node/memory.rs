@@ -25,8 +25,7 @@ pub(crate) fn resident(pid: u32) -> u64 {
 #[test]
 fn an_answer_takes_what_it_is_weighed_at_and_that_is_stated() {
     let upstream = Recorder::answering([192, 0, 2, 1]);
-    let zone = format!("[[zone]]\nname = \".\"\nforward = [\"{}\"]", upstream.address);
-    let zerohop = Zerohop::with_server("workers = 1", &zone);
+    let zerohop = Zerohop::with_server("workers = 1", &upstream.root_zone());
     let socket = socket();
     socket.connect(zerohop.address).unwrap();
     let learn = |from: usize, to: usize| {

@@ -13,7 +13,7 @@ use super::doq_server::DoqServer;
 use super::dot::{extended_error, sections};
 use super::firewall::Firewall;
 use super::harness::Zerohop;
-use super::load::Load;
+use super::load::{Load, run_while};
 use super::namespace::inside;
 use super::peers::{dnsdist_https, unbound, unbound_tls};
 use super::recorder::Recorder;
@@ -221,8 +221,7 @@ fn two_upstreams_that_are_cut_off_in_turn_lose_no_question() {
             one.address, two.address
         ));
         let load = Load::new(u16::try_from(seconds * rate).unwrap(), rate);
-        let seen = thread::scope(|scope| {
-            let running = scope.spawn(|| load.run(zerohop.address, "example."));
+        let [seen] = run_while(zerohop.address, [(&load, "example.")], || {
             // In twentieths, as the seconds of the long run.
             for (from, to, server) in [(2, 7, &one), (10, 15, &two)] {
                 load.until_sent(load.count / 20 * from);
@@ -231,7 +230,6 @@ fn two_upstreams_that_are_cut_off_in_turn_lose_no_question() {
                 assert!(firewall.dropped() > 0, "it was asked");
                 firewall.let_through();
             }
-            running.join().unwrap()
         });
         let (p50, p99, max) = (seen.percentile(50), seen.percentile(99), seen.max());
         println!("{} questions, {} failed: p50 {p50:?}, p99 {p99:?}, max {max:?}", load.count, seen.failed.len());

@@ -12,7 +12,7 @@ use hickory_proto::rr::RecordType::A;
 
 use super::client::{Ask, read_framed};
 use super::harness::http;
-use super::load::{Load, Seen};
+use super::load::{Load, Seen, run_while};
 use super::recorder::{Asked, Recorder};
 use super::wait::{PATIENCE, until};
 
@@ -21,7 +21,9 @@ const UPSTREAM: Duration = Duration::from_millis(30);
 /// Longer than any test, so that nothing is asked again for its age.
 const TTL: u32 = 3600;
 /// Questions a second of each kind.
-pub(crate) const RATE: u32 = 500;
+const RATE: u32 = 500;
+/// Questions of each kind for each time that something happens.
+pub(crate) const EACH: u16 = 500;
 const TCP_CLIENTS: usize = 50;
 /// Between two questions of one client over TCP.
 const TCP_PAUSE: Duration = Duration::from_millis(100);
@@ -75,6 +77,14 @@ pub(crate) fn until_restored(admin: SocketAddr) {
     });
 }
 
+/// Where phases happen.
+pub(crate) struct Place<'u> {
+    /// As the table of docs/restarts.md has it.
+    pub(crate) name: &'static str,
+    pub(crate) server: SocketAddr,
+    pub(crate) upstream: &'u Upstream,
+}
+
 /// A phase that is going on.
 pub(crate) struct Going<'l> {
     loads: &'l [Load; 2],
@@ -83,12 +93,6 @@ pub(crate) struct Going<'l> {
 }
 
 impl Going<'_> {
-    /// Waits for the time of this turn, of so many.
-    pub(crate) fn turn(&self, turn: u16, of: u16) {
-        // Behind the last one there is time to show what it loses.
-        self.loads[0].until_sent(turn * (self.loads[0].count / (of + 1)));
-    }
-
     /// Something dies.
     pub(crate) fn dies(&mut self, kill: impl FnOnce()) {
         let before = [0, 1].map(|kind: usize| self.loads[kind].sent());
@@ -106,40 +110,60 @@ pub(crate) struct Phase {
     pub(crate) cold: usize,
     over_tcp: usize,
     reconnections: usize,
+    times: u16,
     count: u16,
 }
 
-/// Asks so many questions of each kind, of names that nobody has asked for below `fresh`, while something
-/// happens.
-pub(crate) fn during(
-    (server, upstream): (SocketAddr, &Upstream),
-    (count, fresh): (u16, &str),
-    happens: impl FnOnce(&mut Going),
-) -> Phase {
-    let loads = [Load::new(count, RATE), Load::new(count, RATE)];
-    let (is_over, zone, before) = (AtomicBool::new(false), format!("{fresh}.example."), upstream.asked_again());
-    thread::scope(|scope| {
-        let hits = scope.spawn(|| loads[0].run(server, WARM));
-        let misses = scope.spawn(|| loads[1].run(server, &zone));
-        let over_tcp: Vec<_> = (0..TCP_CLIENTS).map(|_| scope.spawn(|| over_tcp(server, &is_over))).collect();
-        let mut going = Going { loads: &loads, deaths: Vec::new() };
-        happens(&mut going);
-        let is_late = !loads[0].is_going_on();
-        let (hits, misses) = (hits.join().unwrap(), misses.join().unwrap());
-        is_over.store(true, Relaxed);
-        let over_tcp: Vec<(usize, usize)> = over_tcp.into_iter().map(|client| client.join().unwrap()).collect();
-        assert!(!is_late, "what happened took longer than the questions of {fresh}");
-        assert!(over_tcp.iter().all(|(answered, _)| *answered > 0), "every client was answered: {over_tcp:?}");
-        Phase {
-            hits,
-            misses,
-            deaths: going.deaths,
-            cold: upstream.asked_again() - before,
-            over_tcp: over_tcp.iter().map(|(answered, _)| answered).sum(),
-            reconnections: over_tcp.iter().map(|(_, connections)| connections - 1).sum(),
-            count,
-        }
-    })
+/// How many of each kind a phase has in which something happens so often, with so many for each time.
+pub(crate) fn questions(times: u16, each: u16) -> u16 {
+    // Behind the last time, too, to show what that loses.
+    (times + 1) * each
+}
+
+impl Place<'_> {
+    /// Has something happen so often, behind as many questions of each kind each time, and says what clients saw,
+    /// even when the test passes. What happens is told which time it is.
+    pub(crate) fn phase(
+        &self,
+        (times, what): (u16, &str),
+        each: u16,
+        mut happens: impl FnMut(&mut Going, u16),
+    ) -> Phase {
+        let count = questions(times, each);
+        let loads = [Load::new(count, RATE), Load::new(count, RATE)];
+        // Names that nobody has asked for in another phase.
+        let fresh: String = what.chars().filter(char::is_ascii_alphanumeric).collect();
+        let zone = format!("{fresh}.example.");
+        let (is_over, before) = (AtomicBool::new(false), self.upstream.asked_again());
+        let phase = thread::scope(|scope| {
+            let over_tcp = [(); TCP_CLIENTS].map(|()| scope.spawn(|| over_tcp(self.server, &is_over)));
+            let mut going = Going { loads: &loads, deaths: Vec::new() };
+            let mut is_late = false;
+            let [hits, misses] = run_while(self.server, [(&loads[0], WARM), (&loads[1], &zone)], || {
+                for turn in 1..=times {
+                    loads[0].until_sent(turn * each);
+                    happens(&mut going, turn);
+                }
+                is_late = !loads[0].is_going_on();
+            });
+            is_over.store(true, Relaxed);
+            let over_tcp = over_tcp.map(|client| client.join().unwrap());
+            assert!(!is_late, "the {what} took longer than the questions");
+            assert!(over_tcp.iter().all(|(answered, _)| *answered > 0), "every client was answered: {over_tcp:?}");
+            Phase {
+                hits,
+                misses,
+                deaths: going.deaths,
+                cold: self.upstream.asked_again() - before,
+                over_tcp: over_tcp.iter().map(|(answered, _)| answered).sum(),
+                reconnections: over_tcp.iter().map(|(_, connections)| connections - 1).sum(),
+                times,
+                count,
+            }
+        });
+        phase.report(self.name, what);
+        phase
+    }
 }
 
 /// A client that asks until all is over, and again where its connection ended. Returns how often it was
@@ -171,10 +195,8 @@ fn over_tcp(server: SocketAddr, is_over: &AtomicBool) -> (usize, usize) {
 impl Phase {
     /// Every question was answered, once.
     pub(crate) fn lost_nothing(&self) -> &Self {
-        assert_eq!((&self.hits.failed, &self.misses.failed), (&Vec::new(), &Vec::new()));
-        let count = usize::from(self.count);
-        assert_eq!((self.hits.took.len(), self.misses.took.len()), (count, count));
-        assert_eq!((self.hits.repeated, self.misses.repeated), (0, 0), "each is answered once");
+        self.hits.lost_nothing(self.count);
+        self.misses.lost_nothing(self.count);
         self
     }
 
@@ -191,16 +213,16 @@ impl Phase {
     }
 
     /// The cache went along: had one of so many begun without, all behind it would have been asked again.
-    pub(crate) fn kept_its_cache(&self, turns: u16) {
-        let each = usize::from(self.count / turns);
-        assert!(self.cold < each / 2 * usize::from(turns), "{} of {}", self.cold, self.count);
+    pub(crate) fn kept_its_cache(&self) {
+        let each = usize::from(self.count / self.times);
+        assert!(self.cold < each / 2 * usize::from(self.times), "{} of {}", self.cold, self.count);
     }
 
     /// What got lost was under way when something died.
     pub(crate) fn lost_what_was_under_way(&self) {
         for (kind, seen) in [&self.hits, &self.misses].into_iter().enumerate() {
             for lost in &seen.failed {
-                let number: u16 = lost[1..].split('.').next().unwrap().parse().unwrap();
+                let number = Seen::number(lost);
                 let is_near = |[before, behind]: &[[u16; 2]; 2]| {
                     (before[kind].saturating_sub(UNDER_WAY)..=behind[kind]).contains(&number)
                 };
@@ -210,12 +232,13 @@ impl Phase {
         }
     }
 
-    /// A line for the table of docs/restarts.md, said even when the test passes.
-    pub(crate) fn report(&self, place: &str, name: &str) {
+    /// A line for the table of docs/restarts.md.
+    fn report(&self, place: &str, what: &str) {
         let lost = self.hits.failed.len() + self.misses.failed.len();
         let rate = 100.0 * (1.0 - self.cold as f64 / f64::from(self.count));
         let line = format!(
-            "| {place} | {name} | {} | {lost} | {:.1?} | {:.0?} | {rate:.1} % | {} / {} |\n",
+            "| {place} | {} {what} | {} | {lost} | {:.1?} | {:.0?} | {rate:.1} % | {} / {} |\n",
+            self.times,
             2 * usize::from(self.count),
             self.hits.percentile(99),
             self.longest(),

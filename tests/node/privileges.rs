@@ -233,8 +233,7 @@ fn a_reload_reads_what_it_never_saw_and_writes_where_it_may() {
     assert_eq!(ask(zerohop.address, "b.own.example.", A).data(A), ["10.0.0.2"]);
     zerohop.log_line(&["WARN", "changed, and takes effect at the next start only", "cache.persist"]);
     zerohop.reload(&format!("[cache]\npersist = '{}'\n{with_hosts}", lib.path().join("other").display()));
-    zerohop.process.signal(Signal::SIGTERM);
-    assert_eq!(zerohop.process.exit_code(), Some(0));
+    zerohop.process.stops();
     let output = zerohop.process.output();
     assert!(lib.path().join("other").exists() && !lib.path().join("cache").exists(), "{output}");
     assert!(!elsewhere.path().join("cache").exists());
@@ -242,8 +241,7 @@ fn a_reload_reads_what_it_never_saw_and_writes_where_it_may() {
     // A start may.
     zerohop.write_config(&persist(&elsewhere.path().join("cache")));
     zerohop.start_again();
-    zerohop.process.signal(Signal::SIGTERM);
-    assert_eq!(zerohop.process.exit_code(), Some(0));
+    zerohop.process.stops();
     assert!(elsewhere.path().join("cache").exists(), "{}", zerohop.process.output());
 }
 
@@ -329,8 +327,7 @@ fn an_ordinary_user_serves_and_hears_nothing_of_it() {
             for part in PARTS {
                 assert!(metrics.contains(&format!("zerohop_sandbox{{part=\"{part}\"}} 1\n")), "{metrics}");
             }
-            process.signal(Signal::SIGTERM);
-            assert_eq!(process.exit_code(), Some(0));
+            process.stops();
             assert!(directory.path().join("lib/cache").exists(), "{}", process.output());
             let log = process.output();
             assert!(!log.contains("WARN") && !log.contains("ERROR"), "{log}");
@@ -383,8 +380,7 @@ fn a_device_that_comes_with_a_reload_takes_a_start_and_a_port_does_not() {
         assert_eq!(Ask::new("a.own.example.", A).udp(OTHER.parse().unwrap()).data(A), ["10.0.0.1"]);
         assert_eq!(Ask::new("a.own.example.", A).tcp(OTHER.parse().unwrap()).data(A), ["10.0.0.1"]);
         ip.run("address del 169.254.20.11/32 dev lo");
-        zerohop.process.signal(Signal::SIGTERM);
-        assert_eq!(zerohop.process.exit_code(), Some(0));
+        zerohop.process.stops();
         fs::write(zerohop.config(), format!("{more}[interface]\nname = 'lo'\n")).unwrap();
         zerohop.start_again();
         assert!(ip.says("-oneline address show dev lo").contains(" 169.254.20.11/32 "));

@@ -11,7 +11,6 @@ use super::client::Ask;
 use super::harness::Zerohop;
 use super::namespace::{NODE, alone};
 use super::process::find;
-use super::wait::until;
 
 const OWN: &str = "[[zone]]\nname = \"own.example\"\nrecords = [\"a A 10.0.0.1\"]\n";
 
@@ -71,8 +70,7 @@ fn the_unit_and_our_own_filter_let_through_all_that_it_calls() {
         assert_eq!(question.udp(zerohop.address).data(A), ["10.0.0.1"]);
         assert_eq!(question.tcp(zerohop.address).data(A), ["10.0.0.1"]);
         zerohop.reload(&sections.replace("10.0.0.1", "10.0.0.3"));
-        let heir = zerohop.beside(&["run", "--join"], "log-heir");
-        until("a standby", || heir.output().contains("standing by").then_some(()));
+        let _heir = zerohop.standby("log-heir");
         // strace passes nothing on: its child is told.
         let traced = fs::read_to_string(trace.path()).unwrap();
         let pid = traced.split_whitespace().next().unwrap().parse().unwrap();

@@ -94,6 +94,17 @@ impl Process {
         kill(Pid::from_raw(self.child.id().try_into().unwrap()), signal).unwrap();
     }
 
+    /// Waits until its output has these words.
+    pub(crate) fn until_says(&self, words: &str) {
+        until(&format!("a word of {words}"), || self.output().contains(words).then_some(()));
+    }
+
+    /// Tells it to stop, and waits until it has, which must go well.
+    pub(crate) fn stops(&mut self) {
+        self.signal(Signal::SIGTERM);
+        assert_eq!(self.exit_code(), Some(0), "{}", self.output());
+    }
+
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }

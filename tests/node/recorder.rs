@@ -3,8 +3,10 @@
 use std::io::Write;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 use hickory_proto::op::{Message, MessageType, ResponseCode};
 use hickory_proto::rr::rdata::{A, SOA};
@@ -44,6 +46,31 @@ impl Recorder {
     /// Answers every A question with this address and a TTL of 300, and all others with NODATA.
     pub(crate) fn answering(address: [u8; 4]) -> Self {
         Self::scripted(move |asked| asked.answer_a(address, 300))
+    }
+
+    /// As [`Self::answering`], from a far server: each answer takes that long.
+    pub(crate) fn slow(takes: Duration, address: [u8; 4]) -> Self {
+        Self::scripted(move |asked| {
+            thread::spawn(move || {
+                thread::park_timeout(takes);
+                asked.answer_a(address, 300);
+            });
+        })
+    }
+
+    /// Hands over every query, to be answered whenever the test likes.
+    pub(crate) fn held() -> (Self, Receiver<Asked>) {
+        Self::holding(|_| true)
+    }
+
+    /// As [`Self::held`] with some queries; all others are answered with 192.0.2.1.
+    pub(crate) fn holding(is_held: impl Fn(&Asked) -> bool + Send + 'static) -> (Self, Receiver<Asked>) {
+        let (hold, held) = channel();
+        let upstream = Self::scripted(move |asked| match is_held(&asked) {
+            true => hold.send(asked).unwrap(),
+            false => asked.answer_a([192, 0, 2, 1], 300),
+        });
+        (upstream, held)
     }
 
     /// Hands every query to `script`, in the order they come.
@@ -101,6 +128,11 @@ impl Recorder {
             }
         });
         Self { address, names, connections }
+    }
+
+    /// The section of a configuration that has every name asked of it for which there is no other zone.
+    pub(crate) fn root_zone(&self) -> String {
+        format!("[[zone]]\nname = \".\"\nforward = [\"{}\"]\n", self.address)
     }
 
     /// How many TCP connections came so far, and had a question.

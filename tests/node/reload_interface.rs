@@ -1,7 +1,6 @@
 //! The device and what is intercepted follow a reload.
 
 use std::net::{SocketAddr, UdpSocket};
-use std::sync::mpsc::channel;
 
 use hickory_proto::rr::RecordType::A;
 use nix::sys::signal::Signal;
@@ -38,9 +37,8 @@ fn said(line: &str) -> String {
 #[test]
 fn addresses_of_the_device_come_at_once_and_go_when_all_is_answered() {
     alone(|ip| {
-        let (hold, held) = channel();
-        let upstream = Recorder::scripted(move |asked| hold.send(asked).unwrap());
-        let forward = format!("[[zone]]\nname = \".\"\nforward = [\"{}\"]\n", upstream.address);
+        let (upstream, held) = Recorder::held();
+        let forward = upstream.root_zone();
         let zerohop = Zerohop::at(NODE.parse().unwrap(), &format!("{OWN}{forward}[interface]\n"));
         let both = text(&zerohop, &format!(", \"{OTHER}\""), &format!("{forward}[interface]\n"));
         zerohop.reload_text(&both);
@@ -90,8 +88,7 @@ fn the_section_comes_and_goes() {
             zerohop.reload_text(&text(&zerohop, "", ""));
         }
         assert!(has(ip, "169.254.20.11/32"), "it stays unless remove-on-exit says so");
-        zerohop.process.signal(Signal::SIGTERM);
-        assert_eq!(zerohop.process.exit_code(), Some(0));
+        zerohop.process.stops();
     });
 }
 

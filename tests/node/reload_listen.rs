@@ -4,7 +4,6 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Duration;
 
@@ -13,27 +12,30 @@ use nix::sys::signal::Signal;
 
 use super::certificates::Authority;
 use super::client::{Ask, ask, connect, read_framed, receive, socket};
-use super::harness::{Zerohop, http, zerohop};
-use super::load::Load;
+use super::harness::{Zerohop, http};
+use super::load::{Load, OWN, run_while, stay_connected};
 use super::process::free_address;
-use super::recorder::{Asked, Recorder};
+use super::recorder::Recorder;
 use super::secrecy::section;
 use super::tls_client::{NAME, TlsClient};
 use super::wait::until;
 
 /// From other ports each time, so that every worker is asked.
 const ROUNDS: usize = 32;
-const OWN: &str = "[[zone]]\nname = \"own.example\"\nrecords = [\"* A 10.0.0.1\"]\n";
 
 fn sections(upstream: &Recorder) -> String {
-    format!("{OWN}[[zone]]\nname = \".\"\nforward = [\"{}\"]\n", upstream.address)
+    format!("{OWN}{}", upstream.root_zone())
 }
 
-/// The configuration with these addresses to listen at.
-fn listening(instance: &Zerohop, sections: &str, addresses: &[SocketAddr]) -> String {
-    let all: Vec<String> = addresses.iter().map(|address| format!("\"{address}\"")).collect();
-    let said = format!("listen = [\"{}\"]", instance.address);
-    instance.config_text(sections).replacen(&said, &format!("listen = [{}]", all.join(", ")), 1)
+/// One that asks this upstream, and its sections.
+fn start(upstream: &Recorder) -> (Zerohop, String) {
+    let sections = sections(upstream);
+    (Zerohop::start(&sections), sections)
+}
+
+/// Has it listen at these addresses.
+fn listen(instance: &Zerohop, sections: &str, addresses: &[SocketAddr]) {
+    instance.reload_text(&instance.config_listening(addresses, sections));
 }
 
 fn answers(address: SocketAddr) {
@@ -48,46 +50,26 @@ fn is_free(address: SocketAddr) {
     until("the address to be free", || UdpSocket::bind(address).ok().zip(TcpListener::bind(address).ok()).map(drop));
 }
 
-/// An upstream that hands over what it is asked.
-fn held() -> (Recorder, Receiver<Asked>) {
-    let (hold, held) = channel();
-    (Recorder::scripted(move |asked| hold.send(asked).unwrap()), held)
-}
-
 #[test]
 fn addresses_come_and_go_and_those_that_stay_lose_nothing() {
     let upstream = Recorder::answering([192, 0, 2, 1]);
-    let sections = sections(&upstream);
-    let instance = Zerohop::start(&sections);
+    let (instance, sections) = start(&upstream);
     let (first, second) = (instance.address, free_address());
     let (hits, misses) = (Load::new(1500, 300), Load::new(1500, 300));
     let is_over = AtomicBool::new(false);
     thread::scope(|scope| {
-        let loads = [scope.spawn(|| hits.run(first, "own.example.")), scope.spawn(|| misses.run(first, "example."))];
-        // One connection from the beginning to the end.
-        let over_tcp = scope.spawn(|| {
-            let (mut stream, mut answered) = (connect(first), 0);
-            while !is_over.load(Relaxed) {
-                let question = Ask::new("a.own.example.", A);
-                stream.write_all(&question.framed()).unwrap();
-                assert_eq!(question.check(read_framed(&mut stream).unwrap()).data(A), ["10.0.0.1"]);
-                answered += 1;
-                thread::park_timeout(Duration::from_millis(5));
+        let over_tcp = scope.spawn(|| stay_connected(first, Duration::from_millis(5), &is_over));
+        let seen = run_while(first, [(&hits, "own.example."), (&misses, "example.")], || {
+            for turn in 1..=3 {
+                listen(&instance, &sections, &[second, first]);
+                answers(second);
+                assert_eq!(http(instance.admin, "/ready").unwrap().0, 200);
+                listen(&instance, &sections, &[first]);
+                is_free(second);
+                misses.until_sent(turn * 500);
             }
-            answered
         });
-        for turn in 1..=3 {
-            instance.reload_text(&listening(&instance, &sections, &[second, first]));
-            answers(second);
-            assert_eq!(http(instance.admin, "/ready").unwrap().0, 200);
-            instance.reload_text(&listening(&instance, &sections, &[first]));
-            is_free(second);
-            misses.until_sent(turn * 500);
-        }
-        for load in loads {
-            let seen = load.join().unwrap();
-            assert_eq!((seen.failed, seen.took.len()), (Vec::new(), 1500));
-        }
+        seen.iter().for_each(|seen| seen.lost_nothing(1500));
         is_over.store(true, Relaxed);
         assert!(over_tcp.join().unwrap() > 100);
     });
@@ -98,39 +80,37 @@ fn addresses_come_and_go_and_those_that_stay_lose_nothing() {
 #[test]
 fn ready_means_the_addresses_of_now() {
     let upstream = Recorder::answering([192, 0, 2, 1]);
-    let sections = sections(&upstream);
-    let instance = Zerohop::start(&sections);
+    let (instance, sections) = start(&upstream);
     let second = free_address();
-    instance.reload_text(&listening(&instance, &sections, &[second]));
+    listen(&instance, &sections, &[second]);
     is_free(instance.address);
     assert_eq!(http(instance.admin, "/ready").unwrap(), (200, "ok\n".to_owned()));
     // Nobody but us is an upstream of ours.
     let at_ourselves = format!("{OWN}[[zone]]\nname = \".\"\nforward = [\"{second}\"]\n");
-    instance.reload_text(&listening(&instance, &at_ourselves, &[second]));
+    listen(&instance, &at_ourselves, &[second]);
     assert_eq!(instance.reloads(), (1, 1), "{}", instance.process.output());
     // The address that it was at is anybody's again.
     let other = Recorder::at(instance.address, |asked| asked.answer_a([192, 0, 2, 7], 300));
-    let at_other = format!("{OWN}[[zone]]\nname = \".\"\nforward = [\"{}\"]\n", other.address);
-    instance.reload_text(&listening(&instance, &at_other, &[second]));
+    let at_other = format!("{OWN}{}", other.root_zone());
+    listen(&instance, &at_other, &[second]);
     assert_eq!(ask(second, "www.example.", A).data(A), ["192.0.2.7"]);
 }
 
 #[test]
 fn an_address_that_cannot_be_had_keeps_everything_as_it_was() {
     let upstream = Recorder::answering([192, 0, 2, 1]);
-    let sections = sections(&upstream);
-    let instance = Zerohop::start(&sections);
+    let (instance, sections) = start(&upstream);
     let (second, address) = (free_address(), free_address());
     let taken = UdpSocket::bind(address).unwrap();
     let changed = sections.replace("10.0.0.1", "10.0.0.2");
-    instance.reload_text(&listening(&instance, &changed, &[instance.address, second, address]));
+    listen(&instance, &changed, &[instance.address, second, address]);
     assert_eq!(instance.reloads(), (0, 1));
     assert_eq!(instance.metrics().sum("zerohop_config_current", &[]), 0);
     answers(instance.address);
     is_free(second);
     instance.log_line(&["ERROR", &format!("cannot listen on {address} (UDP)"), "or change [server] listen"]);
     instance.log_line(&["ERROR", "not reloaded"]);
-    let output = zerohop().arg("reload").arg("--config").arg(instance.config()).output().unwrap();
+    let output = instance.runs("reload");
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains(&format!("cannot listen on {address} (UDP)")));
     drop(taken);
@@ -144,18 +124,17 @@ fn an_address_that_cannot_be_had_keeps_everything_as_it_was() {
 
 #[test]
 fn what_was_asked_at_an_address_that_goes_is_answered() {
-    let (upstream, held) = held();
-    let sections = sections(&upstream);
-    let instance = Zerohop::start(&sections);
+    let (upstream, held) = Recorder::held();
+    let (instance, sections) = start(&upstream);
     let second = free_address();
-    instance.reload_text(&listening(&instance, &sections, &[instance.address, second]));
+    listen(&instance, &sections, &[instance.address, second]);
     let (client, over_udp) = (socket(), Ask::new("udp.example.", A));
     client.send_to(&over_udp.octets(), second).unwrap();
     let (mut stream, over_tcp) = (connect(second), Ask::new("tcp.example.", A));
     stream.write_all(&over_tcp.framed()).unwrap();
     let mut idle = connect(second);
     let asked = [held.recv().unwrap(), held.recv().unwrap()];
-    instance.reload_text(&listening(&instance, &sections, &[instance.address]));
+    listen(&instance, &sections, &[instance.address]);
     until("nobody to listen", || TcpStream::connect(second).is_err().then_some(()));
     assert_eq!(read_framed(&mut idle), None, "it had nothing to wait for");
     asked.iter().for_each(|asked| asked.answer_a([192, 0, 2, 1], 300));
@@ -167,17 +146,16 @@ fn what_was_asked_at_an_address_that_goes_is_answered() {
 
 #[test]
 fn an_address_that_goes_and_comes_back_meanwhile_is_served_by_every_worker() {
-    let (upstream, held) = held();
-    let sections = sections(&upstream);
-    let instance = Zerohop::start(&sections);
+    let (upstream, held) = Recorder::held();
+    let (instance, sections) = start(&upstream);
     let second = free_address();
     let (with, without) = ([instance.address, second], [instance.address]);
-    instance.reload_text(&listening(&instance, &sections, &with));
+    listen(&instance, &sections, &with);
     let (client, question) = (socket(), Ask::new("held.example.", A));
     client.send_to(&question.octets(), second).unwrap();
     let asked = held.recv().unwrap();
-    instance.reload_text(&listening(&instance, &sections, &without));
-    instance.reload_text(&listening(&instance, &sections, &with));
+    listen(&instance, &sections, &without);
+    listen(&instance, &sections, &with);
     answers(second);
     asked.answer_a([192, 0, 2, 1], 300);
     assert_eq!(question.check(receive(&client)).data(A), ["192.0.2.1"]);
@@ -187,12 +165,11 @@ fn an_address_that_goes_and_comes_back_meanwhile_is_served_by_every_worker() {
 #[test]
 fn all_addresses_of_a_port_and_one_of_them_change_places() {
     let upstream = Recorder::answering([192, 0, 2, 1]);
-    let sections = sections(&upstream);
-    let instance = Zerohop::start(&sections);
+    let (instance, sections) = start(&upstream);
     let one = instance.address;
     let all = SocketAddr::new("0.0.0.0".parse().unwrap(), one.port());
     for (addresses, answering) in [(all, [one.ip(), "127.0.0.1".parse().unwrap()]), (one, [one.ip(), one.ip()])] {
-        instance.reload_text(&listening(&instance, &sections, &[addresses]));
+        listen(&instance, &sections, &[addresses]);
         for ip in answering {
             answers(SocketAddr::new(ip, one.port()));
         }
@@ -231,13 +208,13 @@ fn tls_comes_and_goes_also_where_there_was_none_on_the_same_address() {
         // A short message begins so, and none of TLS does.
         stream.read(&mut first).is_ok_and(|read| read == 1) && first == [0]
     };
-    instance.reload_text(&listening(&instance, &without, &[instance.address, over_tls]));
+    listen(&instance, &without, &[instance.address, over_tls]);
     answers(over_tls);
     instance.reload(&with(over_tls));
     until("TLS on every worker", || (!(0..ROUNDS).any(is_plain)).then_some(()));
     is_secret(over_tls);
     until("nobody to listen over UDP", || UdpSocket::bind(over_tls).ok());
-    instance.reload_text(&listening(&instance, &without, &[instance.address, over_tls]));
+    listen(&instance, &without, &[instance.address, over_tls]);
     until("no TLS on any worker", || (0..ROUNDS).all(is_plain).then_some(()));
     answers(over_tls);
 }
@@ -245,8 +222,7 @@ fn tls_comes_and_goes_also_where_there_was_none_on_the_same_address() {
 #[test]
 fn the_admin_addresses_follow_and_one_that_is_taken_keeps_everything_as_it_was() {
     let upstream = Recorder::answering([192, 0, 2, 1]);
-    let sections = sections(&upstream);
-    let instance = Zerohop::start(&sections);
+    let (instance, sections) = start(&upstream);
     let (other, second, taken) = (free_address(), free_address(), TcpListener::bind(free_address()).unwrap());
     let text = |admin: SocketAddr, scraper: SocketAddr| {
         let said = format!("listen = \"{}\"\ncontrol", instance.admin);
@@ -277,11 +253,9 @@ fn limits_and_the_log_level_are_those_of_now() {
     };
     asks(&mut patient);
     let said = "workers = 2\ntcp-idle = \"1m\"";
-    let text = instance.config_text(&format!("[log]\nlevel = \"debug\"\n{sections}"));
     let second = free_address();
-    let text = text.replace(said, "workers = 2\ntcp-idle = \"1s\"\ntcp-connections = 2");
-    let both = format!("listen = [\"{}\", \"{second}\"]", instance.address);
-    instance.reload_text(&text.replacen(&format!("listen = [\"{}\"]", instance.address), &both, 1));
+    let text = instance.config_listening(&[instance.address, second], &format!("[log]\nlevel = \"debug\"\n{sections}"));
+    instance.reload_text(&text.replace(said, "workers = 2\ntcp-idle = \"1s\"\ntcp-connections = 2"));
     instance.log_line(&["DEBUG", "listening", &second.to_string()]);
     let mut hasty = connect(instance.address);
     asks(&mut hasty);
@@ -298,13 +272,11 @@ fn limits_and_the_log_level_are_those_of_now() {
 #[test]
 fn what_needs_a_restart_is_said_and_nothing_else() {
     let upstream = Recorder::answering([192, 0, 2, 1]);
-    let sections = sections(&upstream);
-    let instance = Zerohop::start(&sections);
+    let (instance, sections) = start(&upstream);
     let second = free_address();
-    let text = listening(
-        &instance,
-        &format!("[cache]\nmax-bytes = \"32MiB\"\nnegative-share = 10\n[log]\nformat = \"json\"\n{sections}"),
+    let text = instance.config_listening(
         &[second],
+        &format!("[cache]\nmax-bytes = \"32MiB\"\nnegative-share = 10\n[log]\nformat = \"json\"\n{sections}"),
     );
     let text = text.replace(
         "workers = 2",

@@ -1,33 +1,23 @@
 //! A standby has what is listened on now, whatever was when it joined.
 
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::thread;
 
 use hickory_proto::rr::RecordType::A;
 use nix::sys::signal::Signal;
 
 use super::client::{Ask, ask};
 use super::harness::Zerohop;
-use super::load::Load;
+use super::load::{Load, OWN, run_while};
 use super::process::{Process, free_address};
 use super::wait::until;
 
-const OWN: &str = "[[zone]]\nname = \"own.example\"\nrecords = [\"* A 10.0.0.1\"]\n";
-
-fn listening(instance: &Zerohop, addresses: &[SocketAddr]) -> String {
-    let all: Vec<String> = addresses.iter().map(|address| format!("\"{address}\"")).collect();
-    let said = format!("listen = [\"{}\"]", instance.address);
-    instance.config_text(OWN).replacen(&said, &format!("listen = [{}]", all.join(", ")), 1)
+/// Has it listen at these addresses.
+fn listen(instance: &Zerohop, addresses: &[SocketAddr]) {
+    instance.reload_text(&instance.config_listening(addresses, OWN));
 }
 
 fn says(process: &Process, words: &str, times: usize) {
     until(&format!("{words}, {times} times"), || (process.output().matches(words).count() == times).then_some(()));
-}
-
-fn standby(instance: &Zerohop, log: &str) -> Process {
-    let process = instance.beside(&["run", "--join"], log);
-    says(&process, "\"message\":\"standing by\"", 1);
-    process
 }
 
 #[test]
@@ -35,17 +25,14 @@ fn an_address_that_came_since_is_handed_over_and_loses_nothing() {
     let mut instance = Zerohop::start(OWN);
     let second = free_address();
     for (log, signal) in [("log-1", Signal::SIGTERM), ("log-2", Signal::SIGKILL)] {
-        instance.reload_text(&listening(&instance, &[instance.address]));
-        let heir = standby(&instance, log);
-        instance.reload_text(&listening(&instance, &[instance.address, second]));
+        listen(&instance, &[instance.address]);
+        let heir = instance.standby(log);
+        listen(&instance, &[instance.address, second]);
         says(&heir, "standing by, with other sockets", 1);
         let load = Load::new(600, 300);
-        let seen = thread::scope(|scope| {
-            let asking = scope.spawn(|| load.run(second, "own.example."));
+        let [seen] = run_while(second, [(&load, "own.example.")], || {
             load.until_sent(200);
-            instance.process.signal(signal);
-            std::mem::replace(&mut instance.process, heir).exit();
-            asking.join().unwrap()
+            instance.succeed(heir, signal);
         });
         // At a death those that were being worked on: one of each worker.
         let most = if signal == Signal::SIGTERM { 0 } else { 2 };
@@ -60,14 +47,14 @@ fn an_address_that_came_since_is_handed_over_and_loses_nothing() {
 fn of_an_address_that_went_nobody_has_a_socket() {
     let mut instance = Zerohop::start(OWN);
     let second = free_address();
-    instance.reload_text(&listening(&instance, &[instance.address, second]));
-    let heir = standby(&instance, "log-1");
-    instance.reload_text(&listening(&instance, &[instance.address]));
+    listen(&instance, &[instance.address, second]);
+    let heir = instance.standby("log-1");
+    listen(&instance, &[instance.address]);
     until("the address to be free", || UdpSocket::bind(second).ok().zip(TcpListener::bind(second).ok()).map(drop));
     // With a socket left over there, some questions would go where nobody reads.
-    instance.reload_text(&listening(&instance, &[instance.address, second]));
+    listen(&instance, &[instance.address, second]);
     (0..64).for_each(|_| drop(ask(second, "a.own.example.", A)));
-    instance.reload_text(&listening(&instance, &[instance.address]));
+    listen(&instance, &[instance.address]);
     says(&heir, "standing by, with other sockets", 3);
     let directory = instance.config().parent().unwrap().display().to_string();
     let said: Vec<String> = heir
@@ -83,8 +70,7 @@ fn of_an_address_that_went_nobody_has_a_socket() {
     "INFO","control":"/run/control.sock","descriptors":11,"message":"standing by, with other sockets"}
     "INFO","control":"/run/control.sock","descriptors":7,"message":"standing by, with other sockets"}
     "#);
-    instance.process.signal(Signal::SIGTERM);
-    assert_eq!(std::mem::replace(&mut instance.process, heir).exit_code(), Some(0));
+    instance.succeed(heir, Signal::SIGTERM);
     (0..64).for_each(|_| drop(ask(instance.address, "a.own.example.", A)));
     assert!(TcpStream::connect(second).is_err());
     assert!(Ask::new("a.own.example.", A).try_udp(second).is_none());

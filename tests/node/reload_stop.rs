@@ -10,7 +10,7 @@ use nix::sys::signal::Signal;
 
 use super::harness::{Zerohop, zerohop};
 use super::process::free_address;
-use super::wait::{now, until};
+use super::wait::now;
 
 const STOPS: usize = 200;
 const AT_ONCE: usize = 4;
@@ -54,9 +54,8 @@ fn stop_at(moment: Moment) -> bool {
     let mut instance = Zerohop::start(&records(1, "10.0.0.1"));
     let second = free_address();
     let (first, admin) = (instance.address, instance.admin);
-    let text = instance.config_text(&records(count, "10.0.0.2"));
-    let listen = format!("listen = [\"{first}\", \"{second}\"]");
-    std::fs::write(instance.config(), text.replacen(&format!("listen = [\"{first}\"]"), &listen, 1)).unwrap();
+    let text = instance.config_listening(&[first, second], &records(count, "10.0.0.2"));
+    std::fs::write(instance.config(), text).unwrap();
     let mut asking = None;
     match moment {
         Moment::After(time) => thread::park_timeout(Duration::from_millis(time.into())),
@@ -67,7 +66,7 @@ fn stop_at(moment: Moment) -> bool {
             asking = Some(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
         }
         Moment::Reading(time) => {
-            until("the reload", || instance.process.output().contains("files have changed").then_some(()));
+            instance.process.until_says("files have changed");
             thread::park_timeout(Duration::from_millis(time.into()));
         }
     }

@@ -1,7 +1,6 @@
 //! A hundred reloads in ten seconds, told of in every way there is and a third of them refused, while clients
 //! ask: they notice nothing, nothing piles up, and the last good configuration is what is served.
 
-use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
@@ -10,9 +9,9 @@ use std::time::Duration;
 use hickory_proto::rr::RecordType::A;
 use nix::sys::signal::Signal;
 
-use super::client::{Ask, ask, connect, read_framed};
-use super::harness::{Zerohop, zerohop};
-use super::load::Load;
+use super::client::ask;
+use super::harness::Zerohop;
+use super::load::{Load, OWN, run_while, stay_connected};
 use super::memory::resident;
 use super::process::free_address;
 use super::recorder::Recorder;
@@ -37,20 +36,16 @@ const MORE: u64 = 6 << 20;
 /// missed, and every other one listens at one address more.
 fn config(instance: &Zerohop, upstream: &Recorder, second: SocketAddr, number: u32) -> String {
     let many: Vec<String> = (0..2000).map(|name| format!("\"n{name} A 10.0.0.2\"")).collect();
-    let text = instance.config_text(&format!(
+    let sections = format!(
         "[[zone]]\nname = \"own.example\"\nrecords = [\"* A 10.0.0.1\", \"which A 10.1.1.{number}\"]\n\
          [[zone]]\nname = \"many.example\"\nrecords = [{}]\n\
-         [[zone]]\nname = \".\"\nforward = [\"{}\"]\n",
+         {}",
         many.join(", "),
-        upstream.address
-    ));
-    let said = format!("listen = [\"{}\"]", instance.address);
-    let listen = if number.is_multiple_of(2) {
-        format!("listen = [\"{second}\", \"{}\"]", instance.address)
-    } else {
-        said.clone()
-    };
-    let text = text.replacen(&said, &listen, 1);
+        upstream.root_zone()
+    );
+    let addresses = [second, instance.address];
+    let addresses = if number.is_multiple_of(2) { &addresses[..] } else { &addresses[1..] };
+    let text = instance.config_listening(addresses, &sections);
     if number.is_multiple_of(3) { text.replace("forward =", "forwards =") } else { text }
 }
 
@@ -66,7 +61,7 @@ fn take_up(instance: &Zerohop, text: &str, number: u32) {
         0 | 5 => {}
         1 | 4 | 7 => instance.process.signal(Signal::SIGHUP),
         _ => {
-            let asked = zerohop().arg("reload").arg("--config").arg(instance.config()).output().unwrap();
+            let asked = instance.runs("reload");
             assert_eq!(asked.status.code(), Some(i32::from(!is_good)), "{number}: {asked:?}");
         }
     }
@@ -84,46 +79,28 @@ fn is_served(instance: &Zerohop, number: u32) {
 #[test]
 fn a_hundred_reloads_in_ten_seconds_cost_no_client_anything() {
     let upstream = Recorder::answering([192, 0, 2, 1]);
-    let own = "[[zone]]\nname = \"own.example\"\nrecords = [\"* A 10.0.0.1\"]\n";
-    let instance = Zerohop::start(&format!("{own}[[zone]]\nname = \".\"\nforward = [\"{}\"]\n", upstream.address));
+    let instance = Zerohop::start(&format!("{OWN}{}", upstream.root_zone()));
     let (second, pid) = (free_address(), instance.process.pid());
     let (hits, misses) = (Load::new(QUESTIONS, RATE), Load::new(QUESTIONS, RATE));
     let is_over = AtomicBool::new(false);
     let (mut early, mut late, mut took) = (0, 0, Duration::ZERO);
     thread::scope(|scope| {
-        let loads = [
-            scope.spawn(|| hits.run(instance.address, "own.example.")),
-            scope.spawn(|| misses.run(instance.address, "example.")),
-        ];
-        let over_tcp: Vec<_> = (0..4)
-            .map(|_| {
-                scope.spawn(|| {
-                    // Each stays connected throughout.
-                    let (mut stream, mut answered) = (connect(instance.address), 0);
-                    while !is_over.load(Relaxed) {
-                        let question = Ask::new(&format!("n{answered}.own.example."), A);
-                        stream.write_all(&question.framed()).unwrap();
-                        assert_eq!(question.check(read_framed(&mut stream).unwrap()).data(A), ["10.0.0.1"]);
-                        answered += 1;
-                        thread::park_timeout(Duration::from_millis(10));
-                    }
-                    answered
-                })
-            })
-            .collect();
-        let began = now();
-        for number in 1..=RELOADS {
-            take_up(&instance, &config(&instance, &upstream, second, number), number);
-            thread::park_timeout((began + PACE * number).saturating_duration_since(now()));
-            if number == FIRST {
-                early = resident(pid);
+        let client = || stay_connected(instance.address, Duration::from_millis(10), &is_over);
+        let over_tcp = [(); 4].map(|()| scope.spawn(client));
+        let seen = run_while(instance.address, [(&hits, "own.example."), (&misses, "example.")], || {
+            let began = now();
+            for number in 1..=RELOADS {
+                take_up(&instance, &config(&instance, &upstream, second, number), number);
+                thread::park_timeout((began + PACE * number).saturating_duration_since(now()));
+                if number == FIRST {
+                    early = resident(pid);
+                }
             }
-        }
-        (took, late) = (began.elapsed(), resident(pid));
-        for load in loads {
-            let seen = load.join().unwrap();
+            (took, late) = (began.elapsed(), resident(pid));
+        });
+        for seen in seen {
             println!("p50 {:?}, p99 {:?}, longest {:?}", seen.percentile(50), seen.percentile(99), seen.max());
-            assert_eq!((seen.failed, seen.took.len()), (Vec::new(), usize::from(QUESTIONS)));
+            seen.lost_nothing(QUESTIONS);
         }
         is_over.store(true, Relaxed);
         for client in over_tcp {

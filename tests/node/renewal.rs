@@ -2,7 +2,6 @@
 
 use std::fs::{copy, read_to_string, write};
 use std::path::Path;
-use std::thread;
 
 use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::RecordType::A;
@@ -12,7 +11,7 @@ use super::client::ask;
 use super::doh_server::{DohServer, Ending};
 use super::dot::sections;
 use super::harness::Zerohop;
-use super::load::Load;
+use super::load::{Load, run_while};
 use super::peers::unbound_tls;
 use super::recorder::Recorder;
 use super::tls_server::TlsServer;
@@ -42,8 +41,7 @@ fn other_certificates_of_another_authority_lose_no_question() {
     let spelled = servers.each_ref().map(|(_, address)| format!("tls://{address}#{NAME}"));
     let zerohop = Zerohop::start(&sections(&spelled, &ca, ""));
     let load = Load::new(1200, 200);
-    let seen = thread::scope(|scope| {
-        let running = scope.spawn(|| load.run(zerohop.address, "example."));
+    let [seen] = run_while(zerohop.address, [(&load, "example.")], || {
         load.until_sent(200);
         trust(&zerohop, &ca, &[&old, &new]);
         for (place, (server, _)) in servers.iter_mut().enumerate() {
@@ -55,7 +53,6 @@ fn other_certificates_of_another_authority_lose_no_question() {
         }
         load.until_sent(800);
         trust(&zerohop, &ca, &[&new]);
-        running.join().unwrap()
     });
     println!("{} failed: p99 {:?}, max {:?}", seen.failed.len(), seen.percentile(99), seen.max());
     assert!(seen.failed.is_empty(), "{:#?}", seen.failed);

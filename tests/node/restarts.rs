@@ -15,14 +15,12 @@ use tempfile::TempDir;
 
 use super::client::{Ask, ask};
 use super::harness::zerohop;
-use super::phase::{Phase, Upstream, during, until_restored};
+use super::phase::{EACH, Phase, Place, Upstream, questions, until_restored};
 use super::process::{Process, free_address};
 use super::wait::{now, until};
 
 /// How soon a supervisor sees that its child has ended.
 const LOOK: Duration = Duration::from_millis(5);
-/// Questions of each kind for each of what happens.
-const EACH: u16 = 500;
 const SERVING: &str = "\"message\":\"serving\"";
 const STANDING_BY: &str = "\"message\":\"standing by\"";
 
@@ -209,16 +207,13 @@ fn amount() -> Amount {
 fn restarts_of_a_pair_lose_nothing_and_nobody_is_thrown_out() {
     let upstream = Upstream::start();
     let pair = Pair::start(&upstream);
+    let place = Place { name: "a pair", server: pair.address, upstream: &upstream };
     let Amount { many, few } = amount();
-    let many_questions = (many + 1) * EACH;
-    // An upgrade is two restarts.
-    let few_questions = (few + 1) * EACH * 2;
-    upstream.warm(pair.address, many_questions.max(few_questions));
+    upstream.warm(pair.address, questions(many, EACH).max(questions(few, 2 * EACH)));
     pair.roles();
     assert_eq!((pair.served(), pair.starts()), (1, 2));
     let is_long = many == 20;
-    let done = |phase: &Phase, name: String| {
-        phase.report("a pair", &name);
+    let lost_nothing = |phase: &Phase| {
         phase.lost_nothing();
         // A machine that does other tests as well may be slow.
         if is_long {
@@ -226,55 +221,39 @@ fn restarts_of_a_pair_lose_nothing_and_nobody_is_thrown_out() {
         }
     };
 
-    let phase = during((pair.address, &upstream), (many_questions, "restarts"), |going| {
-        for turn in 1..=many {
-            going.turn(turn, many);
-            pair.end(Signal::SIGTERM);
-        }
-    });
-    done(&phase, format!("{many} restarts"));
-    phase.kept_its_cache(many);
+    let phase = place.phase((many, "restarts"), EACH, |_, _| pair.end(Signal::SIGTERM));
+    lost_nothing(&phase);
+    phase.kept_its_cache();
     until_restored(pair.admin);
-    assert_eq!(upstream.warm(pair.address, many_questions), 0, "the hit rate is what it was");
+    assert_eq!(upstream.warm(pair.address, questions(many, EACH)), 0, "the hit rate is what it was");
     pair.roles();
     let (mut served, mut starts) = (1 + usize::from(many), 2 + usize::from(many));
     assert_eq!((pair.served(), pair.starts()), (served, starts), "nobody ended who was not told to");
 
-    let phase = during((pair.address, &upstream), (many_questions, "reloads"), |going| {
-        for turn in 1..=many {
-            going.turn(turn, many);
-            pair.write(turn);
-            let output = zerohop().arg("reload").arg("--config").arg(pair.config()).output().unwrap();
-            assert!(output.status.success(), "{output:?}");
-            assert_eq!(ask(pair.address, "version.own.example.", A).data(A), [format!("10.0.0.{turn}")]);
-        }
+    let phase = place.phase((many, "reloads"), EACH, |_, turn| {
+        pair.write(turn);
+        let output = zerohop().arg("reload").arg("--config").arg(pair.config()).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        assert_eq!(ask(pair.address, "version.own.example.", A).data(A), [format!("10.0.0.{turn}")]);
     });
-    done(&phase, format!("{many} reloads"));
+    lost_nothing(&phase);
     assert_eq!(phase.cold, 0);
     assert_eq!((pair.served(), pair.starts()), (served, starts), "a reload ends nobody");
 
-    let phase = during((pair.address, &upstream), (few_questions, "upgrades"), |going| {
-        for turn in 1..=few {
-            going.turn(turn, few);
-            pair.upgrade(turn);
-        }
-    });
-    done(&phase, format!("{few} upgrades"));
-    phase.kept_its_cache(few);
+    // An upgrade is two restarts.
+    let phase = place.phase((few, "upgrades"), 2 * EACH, |_, turn| pair.upgrade(turn));
+    lost_nothing(&phase);
+    phase.kept_its_cache();
     pair.roles();
     served += usize::from(few);
     starts += 2 * usize::from(few);
     assert_eq!((pair.served(), pair.starts()), (served, starts), "nobody ended who was not told to");
 
-    let phase = during((pair.address, &upstream), (few_questions, "deaths"), |going| {
-        for turn in 1..=few {
-            going.turn(turn, few);
-            let [serves, standby] = pair.roles();
-            going.dies(|| serves.ends(Signal::SIGKILL));
-            until("the standby to serve", || standby.has_said(SERVING).then_some(()));
-        }
+    let phase = place.phase((few, "`kill -9`"), 2 * EACH, |going, _| {
+        let [serves, standby] = pair.roles();
+        going.dies(|| serves.ends(Signal::SIGKILL));
+        until("the standby to serve", || standby.has_said(SERVING).then_some(()));
     });
-    phase.report("a pair", &format!("{few} `kill -9`"));
     phase.lost_what_was_under_way();
     pair.roles();
     let few = usize::from(few);

@@ -8,11 +8,9 @@ use hickory_proto::rr::RecordType::A;
 use super::booted::{Booted, booted, is_refused, node};
 use super::client::{Ask, ask};
 use super::harness::http;
-use super::phase::{Upstream, during, until_restored};
+use super::phase::{EACH, Place, Upstream, questions, until_restored};
 use super::wait::{now, until, until_within};
 
-/// Questions of each kind for each of what happens.
-const EACH: u16 = 500;
 /// Within a second of its start, and that comes 100 ms behind a death.
 const SOON: Duration = Duration::from_millis(1100);
 const OWN: &str = "[[zone]]\nname = \"own.example\"\nrecords = [\"version A 10.0.0.0\"]\n";
@@ -60,56 +58,40 @@ fn the_unit_loses_nothing_at_restarts_reloads_and_upgrades() {
         start(&booted, &config);
         is_confined();
         let (many, few) = (20, 5);
-        let (many_questions, few_questions) = ((many + 1) * EACH, (few + 1) * 2 * EACH);
-        upstream.warm(node(), many_questions);
+        upstream.warm(node(), questions(many, EACH));
+        let place = Place { name: "systemd", server: node(), upstream: &upstream };
 
         forget_starts(&booted);
-        let phase = during((node(), &upstream), (many_questions, "restarts"), |going| {
-            for turn in 1..=many {
-                going.turn(turn, many);
-                booted.says("systemctl restart zerohop.service");
-            }
+        let phase = place.phase((many, "restarts"), EACH, |_, _| {
+            booted.says("systemctl restart zerohop.service");
         });
-        phase.report("systemd", &format!("{many} restarts"));
-        phase.lost_nothing().kept_its_cache(many);
+        phase.lost_nothing().kept_its_cache();
         // No process runs while systemd starts the next, so that questions wait for it.
         assert!(phase.longest() < SOON, "{:?}", phase.longest());
 
         let process = booted.show("MainPID");
-        let phase = during((node(), &upstream), (many_questions, "reloads"), |going| {
-            for turn in 1..=many {
-                going.turn(turn, many);
-                booted.configure(&config.replace("10.0.0.0", &format!("10.0.0.{turn}")));
-                booted.says("systemctl reload zerohop.service");
-                assert_eq!(ask(node(), "version.own.example.", A).data(A), [format!("10.0.0.{turn}")]);
-            }
+        let phase = place.phase((many, "reloads"), EACH, |_, turn| {
+            booted.configure(&config.replace("10.0.0.0", &format!("10.0.0.{turn}")));
+            booted.says("systemctl reload zerohop.service");
+            assert_eq!(ask(node(), "version.own.example.", A).data(A), [format!("10.0.0.{turn}")]);
         });
-        phase.report("systemd", &format!("{many} reloads"));
         phase.lost_nothing().was_quick();
         assert_eq!((booted.show("MainPID"), phase.cold), (process, 0));
 
         forget_starts(&booted);
-        let phase = during((node(), &upstream), (few_questions, "upgrades"), |going| {
-            for turn in 1..=few {
-                going.turn(turn, few);
-                booted.install_binary();
-                booted.says("systemctl restart zerohop.service");
-            }
+        let phase = place.phase((few, "upgrades"), 2 * EACH, |_, _| {
+            booted.install_binary();
+            booted.says("systemctl restart zerohop.service");
         });
-        phase.report("systemd", &format!("{few} upgrades"));
-        phase.lost_nothing().kept_its_cache(few);
+        phase.lost_nothing().kept_its_cache();
         assert!(phase.longest() < SOON, "{:?}", phase.longest());
 
         forget_starts(&booted);
-        let phase = during((node(), &upstream), (few_questions, "deaths"), |going| {
-            for turn in 1..=few {
-                going.turn(turn, few);
-                let process = booted.show("MainPID");
-                going.dies(|| booted.kill("KILL"));
-                booted.until_started_again(&process);
-            }
+        let phase = place.phase((few, "`kill -9`"), 2 * EACH, |going, _| {
+            let process = booted.show("MainPID");
+            going.dies(|| booted.kill("KILL"));
+            booted.until_started_again(&process);
         });
-        phase.report("systemd", &format!("{few} `kill -9`"));
         phase.lost_what_was_under_way();
         // The queue is kept, so the slowest answer tells how long nobody was there.
         assert!(phase.longest() < SOON, "{:?}", phase.longest());
@@ -210,16 +192,12 @@ fn with_the_socket_unit_it_has_no_capability_and_loses_nothing() {
         assert!(status.contains("CapEff:\t0000000000000000") && !status.contains("Uid:\t0\t"), "{status}");
 
         let few = 5;
-        let count = (few + 1) * EACH;
-        upstream.warm(node(), count);
-        let phase = during((node(), &upstream), (count, "sockets"), |going| {
-            for turn in 1..=few {
-                going.turn(turn, few);
-                booted.says("systemctl restart zerohop.service");
-            }
+        upstream.warm(node(), questions(few, EACH));
+        let place = Place { name: "systemd, socket unit", server: node(), upstream: &upstream };
+        let phase = place.phase((few, "restarts"), EACH, |_, _| {
+            booted.says("systemctl restart zerohop.service");
         });
-        phase.report("systemd, socket unit", &format!("{few} restarts"));
-        phase.lost_nothing().kept_its_cache(few);
+        phase.lost_nothing().kept_its_cache();
         assert!(phase.longest() < SOON, "{:?}", phase.longest());
     });
 }

@@ -43,7 +43,7 @@ pub(crate) fn section(address: SocketAddr, certified: &Certified) -> String {
 fn zerohop(server: &str, authority: &Authority, upstream: &Recorder) -> (Zerohop, SocketAddr) {
     let address = free_address();
     let tls = section(address, &authority.certify(&[NAME]));
-    let zones = format!("{tls}{OWN}[[zone]]\nname = \".\"\nforward = [\"{}\"]", upstream.address);
+    let zones = format!("{tls}{OWN}{}", upstream.root_zone());
     (Zerohop::with_server(&format!("workers = 2\n{server}"), &zones), address)
 }
 
@@ -149,11 +149,7 @@ fn replies_are_padded_for_those_who_padded() {
 
 #[test]
 fn answers_come_as_they_are_found_and_many_questions_go_at_once() {
-    let (hold, held) = std::sync::mpsc::channel();
-    let upstream = Recorder::scripted(move |asked| match asked.name().ends_with("slow.example.") {
-        true => hold.send(asked).unwrap(),
-        false => asked.answer_a([192, 0, 2, 1], 300),
-    });
+    let (upstream, held) = Recorder::holding(|asked| asked.name().ends_with("slow.example."));
     let authority = Authority::new();
     let (zerohop, address) = zerohop("", &authority, &upstream);
     let mut connection = TlsClient::new(&[&authority], &["dot"]).connect(address);
@@ -189,8 +185,7 @@ fn answers_come_as_they_are_found_and_many_questions_go_at_once() {
 
 #[test]
 fn what_is_under_way_at_a_stop_is_answered_and_then_there_is_an_end() {
-    let (hold, held) = std::sync::mpsc::channel();
-    let upstream = Recorder::scripted(move |asked| hold.send(asked).unwrap());
+    let (upstream, held) = Recorder::held();
     let authority = Authority::new();
     let (mut zerohop, address) = zerohop("", &authority, &upstream);
     let client = TlsClient::new(&[&authority], &["dot"]);

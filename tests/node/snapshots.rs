@@ -16,7 +16,6 @@ use tempfile::TempDir;
 use super::client::ask;
 use super::harness::Zerohop;
 use super::namespace::alone;
-use super::process::Process;
 use super::recorder::Recorder;
 use super::wait::until;
 
@@ -62,8 +61,7 @@ impl Kept {
     }
 
     fn stop(&mut self) {
-        self.instance.process.signal(Signal::SIGTERM);
-        assert_eq!(self.instance.process.exit_code(), Some(0), "{}", self.instance.process.output());
+        self.instance.process.stops();
     }
 
     /// Waits until so many answers have come from a snapshot.
@@ -84,22 +82,15 @@ impl Kept {
 
     /// Starts another in place of the one that serves, once that has ended by a signal.
     fn succeed(&mut self, signal: Signal, log: &str) {
-        let heir = self.instance.beside(&["run", "--join"], log);
-        says(&heir, "standing by");
-        self.instance.process.signal(signal);
-        let mut old = std::mem::replace(&mut self.instance.process, heir);
-        old.exit();
-        says(&self.instance.process, "\"message\":\"serving\"");
+        let heir = self.instance.standby(log);
+        self.instance.succeed(heir, signal);
+        self.instance.process.until_says("\"message\":\"serving\"");
     }
 }
 
 fn sections(upstream: &Recorder, file: Option<&Path>) -> String {
     let persist = file.map_or(String::new(), |file| format!("[cache]\npersist = \"{}\"\n", file.display()));
-    format!("{persist}[[zone]]\nname = \".\"\nforward = [\"{}\"]\n", upstream.address)
-}
-
-fn says(process: &Process, words: &str) {
-    until(&format!("a word of {words}"), || process.output().contains(words).then_some(()));
+    format!("{persist}{}", upstream.root_zone())
 }
 
 fn mode(path: &Path) -> u32 {

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use RecordType::A;
@@ -20,21 +20,13 @@ use super::wait::{now, until};
 const LONGEST: usize = 65_535 - 11;
 
 /// Names ending in `slow.example.` are held until they are received from the channel.
-fn slow_and_fast() -> (Receiver<Asked>, Recorder) {
-    let (hold, held) = channel();
-    let upstream = Recorder::scripted(move |asked| match asked.name().ends_with("slow.example.") {
-        true => hold.send(asked).unwrap(),
-        false => asked.answer_a([192, 0, 2, 1], 300),
-    });
-    (held, upstream)
+fn slow_and_fast() -> (Recorder, Receiver<Asked>) {
+    Recorder::holding(|asked| asked.name().ends_with("slow.example."))
 }
 
 fn zerohop(server: &str, upstream: &Recorder) -> Zerohop {
     let zone = "[[zone]]\nname = \"own.example\"\nrecords = [\"a A 10.0.0.1\", \"b A 10.0.0.2\"]";
-    Zerohop::with_server(
-        &format!("workers = 2\n{server}"),
-        &format!("{zone}\n[[zone]]\nname = \".\"\nforward = [\"{}\"]", upstream.address),
-    )
+    Zerohop::with_server(&format!("workers = 2\n{server}"), &format!("{zone}\n{}", upstream.root_zone()))
 }
 
 fn own(name: &str) -> Ask {
@@ -81,7 +73,7 @@ fn a_message_may_come_in_any_pieces() {
 
 #[test]
 fn a_slow_answer_holds_no_other_up() {
-    let (held, upstream) = slow_and_fast();
+    let (upstream, held) = slow_and_fast();
     let zerohop = zerohop("", &upstream);
     let mut stream = connect(zerohop.address);
     let (slow, fast, local) = (Ask::new("slow.example.", A), Ask::new("fast.example.", A), own("a"));
@@ -96,7 +88,7 @@ fn a_slow_answer_holds_no_other_up() {
 
 #[test]
 fn who_has_said_everything_still_gets_every_answer() {
-    let (held, upstream) = slow_and_fast();
+    let (upstream, held) = slow_and_fast();
     let zerohop = zerohop("", &upstream);
     let mut stream = connect(zerohop.address);
     let names = ["1.slow.example.", "2.slow.example."];
@@ -114,7 +106,7 @@ fn who_has_said_everything_still_gets_every_answer() {
 
 #[test]
 fn an_idle_connection_is_closed_and_one_that_waits_is_not() {
-    let (held, upstream) = slow_and_fast();
+    let (upstream, held) = slow_and_fast();
     let zerohop = zerohop("tcp-idle = \"1s\"", &upstream);
     let (mut idle, mut waiting) = (connect(zerohop.address), connect(zerohop.address));
     let (question, slow) = (own("a"), Ask::new("slow.example.", A));

@@ -37,6 +37,15 @@ async fn start(world: &Rc<World>, worker: usize, question: &str) -> JoinHandle<O
     asking
 }
 
+/// Questions of the zone that wait, as many as may.
+async fn fill(world: &Rc<World>) -> Vec<JoinHandle<Option<Answer>>> {
+    let mut waiting = Vec::new();
+    for number in 0..3 {
+        waiting.push(start(world, 0, &format!("n{number}.slow.example. A")).await);
+    }
+    waiting
+}
+
 #[test]
 fn a_zone_that_is_full_turns_away_what_is_new_and_no_other_zone_notices() {
     play(|| async {
@@ -72,10 +81,7 @@ fn a_zone_that_is_full_gives_what_is_stale() {
         world.settle();
         pass(seconds(6)).await;
         world.script(|_, _| Act::Silence);
-        let mut waiting = Vec::new();
-        for number in 0..3 {
-            waiting.push(start(&world, 0, &format!("n{number}.slow.example. A")).await);
-        }
+        let _waiting = fill(&world).await;
         let stale = world.ask("old.slow.example. A").await;
         assert_eq!((stale.data(), stale.extended_error()), (vec!["192.0.2.1".to_owned()], Some(3)));
         assert_eq!(world.metric(OVERFLOWS), 1);
@@ -93,10 +99,7 @@ fn a_zone_that_is_full_begins_no_refresh() {
         world.settle();
         pass(seconds(91)).await;
         world.script(|_, _| Act::Silence);
-        let mut waiting = Vec::new();
-        for number in 0..3 {
-            waiting.push(start(&world, 0, &format!("n{number}.slow.example. A")).await);
-        }
+        let _waiting = fill(&world).await;
         assert_eq!(world.ask("hot.slow.example. A").await.data(), ["192.0.2.1"]);
         assert_eq!((world.shared.store.counts().prefetches.value(), world.metric(IN_FLIGHT)), (0, 3));
     });
@@ -106,10 +109,7 @@ fn a_zone_that_is_full_begins_no_refresh() {
 fn a_reload_changes_the_bound_and_keeps_the_count() {
     play(|| async {
         let world = Rc::new(World::new(ZONES));
-        let mut waiting = Vec::new();
-        for number in 0..3 {
-            waiting.push(start(&world, 0, &format!("n{number}.slow.example. A")).await);
-        }
+        let mut waiting = fill(&world).await;
         world.reload(&ZONES.replace("in-flight = 3", "in-flight = 4"));
         waiting.push(start(&world, 0, "n3.slow.example. A").await);
         assert_eq!((world.metric(IN_FLIGHT), world.metric(OVERFLOWS)), (4, 0));

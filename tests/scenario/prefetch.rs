@@ -30,6 +30,13 @@ async fn breathe() {
     sleep(millis(3)).await;
 }
 
+/// How many refreshes it begins that the name is asked for now.
+async fn refreshes(world: &World) -> usize {
+    world.ask(NAME).await;
+    breathe().await;
+    world.asked_count()
+}
+
 #[test]
 fn a_name_that_is_asked_for_all_the_time_is_never_waited_for() {
     for ttl in [5, 30, 300] {
@@ -84,18 +91,12 @@ fn the_third_time_in_its_life_makes_a_name_hot_and_the_last_tenth_makes_it_due()
     play(|| async {
         let world = found(FORWARD, 100, 1).await;
         pass(seconds(91)).await;
-        world.ask(NAME).await;
-        breathe().await;
-        assert_eq!(world.asked_count(), 0, "found twice");
+        assert_eq!(refreshes(&world).await, 0, "found twice");
         pass(millis(200)).await;
-        world.ask(NAME).await;
-        breathe().await;
-        assert_eq!(world.asked_count(), 1, "found three times");
+        assert_eq!(refreshes(&world).await, 1, "found three times");
         let world = found(FORWARD, 100, 50).await;
         pass(seconds(89)).await;
-        world.ask(NAME).await;
-        breathe().await;
-        assert_eq!(world.asked_count(), 0, "not due");
+        assert_eq!(refreshes(&world).await, 0, "not due");
     });
 }
 
@@ -166,9 +167,7 @@ fn a_name_of_short_life_and_one_that_nobody_asks_for_are_left_to_run_out() {
     play(|| async {
         let world = found(FORWARD, 4, 10).await;
         pass(millis(3_900)).await;
-        world.ask(NAME).await;
-        breathe().await;
-        assert_eq!(world.asked_count(), 0, "four seconds");
+        assert_eq!(refreshes(&world).await, 0, "four seconds");
         let world = found(FORWARD, 100, 10).await;
         pass(seconds(99)).await;
         breathe().await;
@@ -182,13 +181,9 @@ fn it_can_be_turned_off_by_a_reload() {
         let off = format!("[cache]\nprefetch = false\n{FORWARD}");
         let world = found(&off, 100, 10).await;
         pass(seconds(95)).await;
-        world.ask(NAME).await;
-        breathe().await;
-        assert_eq!(world.asked_count(), 0);
+        assert_eq!(refreshes(&world).await, 0);
         world.reload(FORWARD);
-        world.ask(NAME).await;
-        breathe().await;
-        assert_eq!(world.asked_count(), 1);
+        assert_eq!(refreshes(&world).await, 1);
     });
 }
 

@@ -3,6 +3,7 @@
 use clap_mangen::roff::{Inline, Roff, bold, italic, roman};
 use regex::Regex;
 
+use super::committed::assert_committed;
 use super::reference::{default, introduction, kind, range};
 use crate::config::keys::{Key, Section};
 
@@ -15,16 +16,9 @@ const DESCRIPTION: &[&str] = &[
 
 const EXAMPLE: &str = include_str!("../default.toml");
 
-/// # Panics
-/// When the page is not what the table says.
 #[test]
 fn the_manual_says_what_the_table_says() {
-    let page = page();
-    if std::env::var_os("UPDATE_DOCS").is_some() {
-        std::fs::write(PAGE, &page).unwrap();
-    }
-    let committed = std::fs::read_to_string(PAGE).unwrap_or_default();
-    assert!(committed == page, "{PAGE} is out of date: run UPDATE_DOCS=1 cargo test --lib config");
+    assert_committed(PAGE, &page());
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod arbitrary;
 mod certificates;
+pub(crate) mod committed;
 mod examples;
 mod manual;
 mod messages;

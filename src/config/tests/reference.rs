@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use super::committed::assert_committed;
 use crate::config::keys::{KEYS, Key, Kind, LATER, Preset, Section};
 use crate::config::{load, quantity};
 
@@ -23,16 +24,9 @@ zerohop reads one TOML file: that of `--config`, else of `$ZEROHOP_CONFIG`, else
 - Unknown keys are faults, so that a slip of the pen is not a setting lost.
 "#;
 
-/// # Panics
-/// When the page is not what the table says.
 #[test]
 fn the_page_says_what_the_table_says() {
-    let page = page();
-    if std::env::var_os("UPDATE_DOCS").is_some() {
-        std::fs::write(PAGE, &page).unwrap();
-    }
-    let committed = std::fs::read_to_string(PAGE).unwrap_or_default();
-    assert!(committed == page, "{PAGE} is out of date: run UPDATE_DOCS=1 cargo test --lib config");
+    assert_committed(PAGE, &page());
 }
 
 #[test]

@@ -4,7 +4,6 @@ use std::fs;
 use std::process::Command;
 
 use hickory_proto::rr::RecordType::A;
-use nix::sys::signal::Signal;
 
 use super::super::certificates::Authority;
 use super::super::client::{Ask, ask};
@@ -69,8 +68,7 @@ fn it_opens_nothing_of_the_c_library() {
         let reply = Ask::new(&format!("a.{zone}.example."), A).udp_within(PATIENCE, zerohop.address);
         assert!(reply.is_some(), "{zone}");
     }
-    zerohop.process.signal(Signal::SIGTERM);
-    assert_eq!(zerohop.process.exit_code(), Some(0));
+    zerohop.process.stops();
     let whole = |trace: &String| trace.lines().last().is_some_and(|line| line.ends_with("+++ exited with 0 +++"));
     let trace = until("the whole trace", || fs::read_to_string(&trace).ok().filter(whole));
     assert!(trace.contains("zerohop.toml"), "{trace}");
@@ -108,8 +106,7 @@ fn it_serves_in_a_root_of_nothing_else_without_dev() {
     // Nobody is there, which is found out by trying.
     assert!(Ask::new("a.far.example.", A).udp_within(PATIENCE, address).is_some());
     assert_eq!(done(run().arg("reload")), "configuration reloaded\n");
-    process.signal(Signal::SIGTERM);
-    assert_eq!(process.exit_code(), Some(0), "{}", process.output());
+    process.stops();
     let mut there: Vec<_> = fs::read_dir(root.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     there.sort();
     assert_eq!(there, ["ca.pem", "control.sock.lock", "log", "zerohop", "zerohop.toml"]);

@@ -5,10 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use hickory_proto::rr::RecordType::A;
-use nix::sys::signal::Signal;
 
 use super::super::client::ask;
-use super::super::namespace::{NODE, alone};
+use super::super::namespace::{Ip, NODE, alone};
 use super::super::process::Process;
 use super::super::wait::until;
 use super::debian::{Debian, made};
@@ -36,24 +35,31 @@ fn newer(package: &Path, directory: &Path) -> PathBuf {
     newer
 }
 
+/// A Debian, in a network of its own, with the package and the newer one in /tmp, and nothing installed.
+fn in_debian(test: impl FnOnce(&Ip, &Debian) + Send) {
+    let (Some(package), Some(made)) = (package(), made()) else { return };
+    let directory = tempfile::tempdir().unwrap();
+    let newer = newer(&package, directory.path());
+    alone(|ip| {
+        let debian = Debian::like(&made);
+        fs::copy(package, debian.path("/tmp/zerohop.deb")).unwrap();
+        fs::copy(newer, debian.path("/tmp/newer.deb")).unwrap();
+        test(ip, &debian);
+    });
+}
+
 fn serving(debian: &Debian) -> Process {
     debian.write("/run/systemd/resolve/resolv.conf", "nameserver 192.0.2.53\n");
     let process = debian.starts("/usr/bin/zerohop run --config /etc/zerohop/zerohop.toml");
-    until("zerohop to serve", || process.output().contains("\"message\":\"serving\"").then_some(()));
+    process.until_says("\"message\":\"serving\"");
     process
 }
 
 #[test]
 #[ignore = "makes a Debian: ci/test --all"]
 fn it_is_installed_serves_is_upgraded_and_leaves_nothing() {
-    let (Some(package), Some(made)) = (package(), made()) else { return };
-    let directory = tempfile::tempdir().unwrap();
-    let newer = newer(&package, directory.path());
-    alone(|ip| {
-        let debian = Debian::like(&made);
+    in_debian(|ip, debian| {
         debian.write("/etc/resolv.conf", BEFORE);
-        fs::copy(&package, debian.path("/tmp/zerohop.deb")).unwrap();
-        fs::copy(newer, debian.path("/tmp/newer.deb")).unwrap();
         let before = debian.files();
 
         debian.says("dpkg --install /tmp/zerohop.deb");
@@ -67,7 +73,7 @@ fn it_is_installed_serves_is_upgraded_and_leaves_nothing() {
         }
         assert!(debian.read("/usr/share/bash-completion/completions/zerohop").contains("resolv-conf"));
 
-        let mut process = serving(&debian);
+        let mut process = serving(debian);
         let answers = || ask(NODE.parse().unwrap(), "api.cluster.example.com.", A).data(A);
         assert_eq!(answers(), ["10.0.0.10"]);
         debian.says("zerohop resolv-conf install");
@@ -85,8 +91,7 @@ fn it_is_installed_serves_is_upgraded_and_leaves_nothing() {
         assert!(debian.read("/etc/resolv.conf").contains("nameserver 169.254.20.10"));
 
         // Without systemd in there nobody stops it for us.
-        process.signal(Signal::SIGTERM);
-        assert_eq!(process.exit_code(), Some(0), "{}", process.output());
+        process.stops();
         // Some kernels have no such devices; the address is on `lo` then, where it stays.
         assert_eq!(ip.can("link show zerohop0"), ip.can("link add probe type dummy"));
         debian.write("/var/lib/zerohop/cache", "what is kept");
@@ -112,10 +117,7 @@ fn is_of_the_run(path: &str) -> bool {
 #[test]
 #[ignore = "makes a Debian: ci/test --all"]
 fn at_a_purge_the_kubelet_keeps_the_file_that_it_names() {
-    let (Some(package), Some(made)) = (package(), made()) else { return };
-    alone(|_| {
-        let debian = Debian::like(&made);
-        fs::copy(&package, debian.path("/tmp/zerohop.deb")).unwrap();
+    in_debian(|_, debian| {
         debian.says("dpkg --install /tmp/zerohop.deb");
         debian.write("/etc/zerohop/resolv.conf.upstream", "nameserver 192.0.2.53\n");
         debian.write("/var/lib/kubelet/config.yaml", "resolvConf: /etc/zerohop/resolv.conf.upstream\n");
@@ -133,14 +135,8 @@ const SYSTEMCTL: &str = "#!/bin/sh\nif grep -q 169.254.20.10 /etc/resolv.conf; t
 #[test]
 #[ignore = "makes a Debian: ci/test --all"]
 fn systemd_is_told_to_restart_at_an_upgrade_and_to_stop_at_a_removal_once_others_are_asked() {
-    let (Some(package), Some(made)) = (package(), made()) else { return };
-    let directory = tempfile::tempdir().unwrap();
-    let newer = newer(&package, directory.path());
-    alone(|_| {
-        let debian = Debian::like(&made);
+    in_debian(|_, debian| {
         debian.write("/etc/resolv.conf", BEFORE);
-        fs::copy(&package, debian.path("/tmp/zerohop.deb")).unwrap();
-        fs::copy(newer, debian.path("/tmp/newer.deb")).unwrap();
         fs::create_dir_all(debian.path("/run/systemd/system")).unwrap();
         // In place of what is there, with its mode.
         debian.write("/usr/bin/systemctl", SYSTEMCTL);

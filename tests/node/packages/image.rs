@@ -6,7 +6,6 @@ use std::process::Command;
 
 use hickory_proto::rr::RecordType::A;
 use nix::mount::{MsFlags, mount};
-use nix::sys::signal::Signal;
 use zerohop::config::USUAL_FILE;
 
 use super::super::client::{Ask, ask};
@@ -167,17 +166,13 @@ fn its_files_are_enough_on_a_root_that_is_read_only() {
             command.arg(&chroot).arg(&root).args(["/usr/bin/zerohop", "run", "--join", "--config", USUAL_FILE]);
             Process::start(&mut command, &directory.path().join(log))
         };
-        let says = |process: &Process, words: &str| {
-            until(words, || process.output().contains(words).then_some(()));
-        };
         let mut first = start("first");
-        says(&first, "\"message\":\"serving\"");
+        first.until_says("\"message\":\"serving\"");
         let second = start("second");
-        says(&second, "standing by");
+        second.until_says("standing by");
         ["/ready", "/health"].iter().for_each(|path| until(path, || probed(path)));
-        first.signal(Signal::SIGTERM);
-        assert_eq!(first.exit_code(), Some(0), "{}", first.output());
-        says(&second, "\"message\":\"serving\"");
+        first.stops();
+        second.until_says("\"message\":\"serving\"");
         assert_eq!(ask(NODE.parse().unwrap(), "api.cluster.example.com.", A).data(A), ["10.0.0.10"]);
         ["/ready", "/health"].iter().for_each(|path| until(path, || probed(path)));
     });

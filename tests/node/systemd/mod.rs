@@ -1,0 +1,7 @@
+//! zerohop below a service manager.
+
+mod kept;
+mod left;
+mod service;
+mod started;
+mod told;
