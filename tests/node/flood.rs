@@ -6,11 +6,16 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::net::{Shutdown, UdpSocket};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::thread;
+use std::time::Duration;
 
 use hickory_proto::rr::{DNSClass, RecordType};
+use nix::sys::signal::Signal;
 
 use super::client::{Ask, Reply, connect, framed, read_framed, receive, socket};
 use super::harness::Zerohop;
+use super::load;
 use super::oracle::{BADVERS, FORMERR, NOTIMP, REFUSED, Verdict, verdict};
 use super::recorder::Recorder;
 
@@ -222,4 +227,32 @@ fn every_message_of_a_flood_over_tcp_gets_what_it_deserves() {
         hits(&zerohop);
     }
     check_end(zerohop, &counted);
+}
+
+/// Sent while nobody reads, so that batch after batch is full.
+#[test]
+fn questions_that_fill_every_batch_keep_no_reply_of_an_upstream_from_its_client() {
+    let upstream = Recorder::answering([192, 0, 2, 1]);
+    let zerohop = Zerohop::with_server("workers = 1", &[load::OWN, &upstream.root_zone()].concat());
+    let (waiting, flooding, answered) = (socket(), socket(), AtomicUsize::new(0));
+    flooding.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+    zerohop.process.signal(Signal::SIGSTOP);
+    let (miss, hit) = (Ask::new("www.example.", RecordType::A), Ask::new("a.own.example.", RecordType::A));
+    waiting.send_to(&miss.octets(), zerohop.address).unwrap();
+    for _ in 0..5000 {
+        flooding.send_to(&hit.octets(), zerohop.address).unwrap();
+    }
+    let before = thread::scope(|scope| {
+        scope.spawn(|| {
+            while flooding.recv(&mut [0; 512]).is_ok() {
+                answered.fetch_add(1, Relaxed);
+            }
+        });
+        zerohop.process.signal(Signal::SIGCONT);
+        miss.check(receive(&waiting));
+        answered.load(Relaxed)
+    });
+    let all = answered.into_inner();
+    // With the kernel's usual buffers, 270 of them are there.
+    assert!(all > 200 && before < all / 2, "{before} of {all} were answered first");
 }
