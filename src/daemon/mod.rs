@@ -17,7 +17,6 @@ mod snapshots;
 mod start;
 mod status;
 
-use std::fs::File;
 use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -87,9 +86,8 @@ pub fn run(source: Source, loaded: Loaded, join: bool) -> Result<(), StartError>
         privileges::read_by_permissions();
         let Some(position) = position else { return Ok(()) };
         let prepared = if position.is_heir() { prepared.brought_up_to_date(&level) } else { prepared };
-        let mut left = manager.receive(passed).await;
-        let cache = left.cache.take();
-        prepared.serve(position, left, level)?.serve(signals, manager, cache).await
+        let left = manager.receive(passed).await;
+        prepared.serve(position, left, level).await?.serve(signals, manager).await
     })
 }
 
@@ -121,13 +119,7 @@ struct Daemon {
 }
 
 impl Daemon {
-    async fn serve(
-        mut self,
-        mut signals: Signals,
-        manager: Rc<Manager>,
-        cache: Option<File>,
-    ) -> Result<(), StartError> {
-        self.snapshots.load(self.position.cache().or(cache));
+    async fn serve(mut self, mut signals: Signals, manager: Rc<Manager>) -> Result<(), StartError> {
         let (order, mut orders) = mpsc::channel(1);
         let mut doors = Doors::open(Rc::clone(&self.admin), std::mem::take(&mut self.admin_listeners));
         let mut control = JoinSet::new();

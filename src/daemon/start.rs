@@ -113,7 +113,7 @@ impl Prepared {
     }
 
     /// Begins to serve.
-    pub(super) fn serve(self, mut position: Position, left: Left, level: Level) -> Result<Daemon, StartError> {
+    pub(super) async fn serve(self, mut position: Position, left: Left, level: Level) -> Result<Daemon, StartError> {
         let Self { source, config, files, nameservers, clock, registry, tables } = self;
         let mut inherited = position.sockets();
         let is_heir = !inherited.is_empty() || left.has_served;
@@ -150,6 +150,10 @@ impl Prepared {
         let (store, _) = Store::start(config.cache.max_bytes - fronts(&config), config.cache.negative_share)?;
         let shared =
             Arc::new(Shared { store, failures: Failures::default(), in_flight: Arc::default(), loops: Arc::default() });
+        let snapshots =
+            Snapshots::new(config.cache.persist.clone(), Arc::clone(&shared.store), clock, Arc::clone(&registry));
+        // What was asked meanwhile finds what was known before.
+        snapshots.begin(position.cache().or(left.cache)).await;
         let ((stop, stopped), roll_call) = (watch::channel(false), RollCall::default());
         let start = |index: usize| Start {
             index,
@@ -168,8 +172,6 @@ impl Prepared {
         if !is_heir {
             keeper.settle(&registry.control);
         }
-        let snapshots =
-            Snapshots::new(config.cache.persist.clone(), Arc::clone(&shared.store), clock, Arc::clone(&registry));
         let admin = Rc::new(Admin {
             registry: Arc::clone(&registry),
             shared,

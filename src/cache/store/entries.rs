@@ -53,6 +53,8 @@ impl Store {
             let _ = self.queue.send((write, None));
         }
         drop(held);
+        // A round of the cache thread for each batch would be half of the time.
+        self.thread.unpark();
         // Nothing is ever sent: the other ends go away.
         let _ = gone.recv();
     }

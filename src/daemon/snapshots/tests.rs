@@ -85,20 +85,28 @@ async fn what_was_handed_over_counts_and_the_file_only_if_that_is_of_no_use() {
     old.write_last().await;
     fill(&old);
     let handed = old.for_heir().await.unwrap();
-    let load = |handed: File| {
+    let begin = async |handed: Option<File>, most: Duration| {
         let new = snapshots(Some(path.clone()));
-        new.load(Some(handed));
+        new.begin_within(handed, most).await;
         new
     };
     let has = |snapshots: &Snapshots| snapshots.store.get(&Lookup::new(7, &question())).is_some();
-    let new = load(handed);
-    while !has(&new) {
-        tokio::task::yield_now().await;
-    }
+    let long = Duration::from_secs(60);
+    // Whoever serves behind it finds it.
+    assert!(has(&begin(Some(handed.try_clone().unwrap()), long).await));
+    // Without waiting, and for what is too large to wait for, it is found later.
+    let without = begin(Some(handed), Duration::ZERO).await;
+    let large = tempfile::tempfile().unwrap();
+    large.set_len(READ_FIRST + 1).unwrap();
+    let with_large = begin(Some(large), long).await;
     old.write_last().await;
-    let new = load(tempfile::tempfile().unwrap());
-    while !has(&new) {
+    let new = begin(Some(tempfile::tempfile().unwrap()), long).await;
+    while !has(&without) {
         tokio::task::yield_now().await;
     }
+    while series(&with_large, "zerohop_cache_snapshots_refused_total") == 0.0 {
+        tokio::task::yield_now().await;
+    }
+    assert!(has(&new));
     assert_eq!(series(&new, "zerohop_cache_snapshots_refused_total"), 1.0);
 }
