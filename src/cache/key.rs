@@ -47,7 +47,7 @@ impl<'q> Lookup<'q> {
         Self::of(identity, question.key())
     }
 
-    fn of(identity: u64, question: &'q [u8]) -> Self {
+    pub(super) fn of(identity: u64, question: &'q [u8]) -> Self {
         Self { question, identity, hashed: HASHER.hash_one((identity, question)) }
     }
 }

@@ -5,11 +5,12 @@
 
 use std::hash::BuildHasher;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel, sync_channel};
 use std::thread::{JoinHandle, Thread};
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use foldhash::fast::RandomState;
 use moka::Expiry;
 use moka::notification::RemovalCause;
@@ -20,6 +21,7 @@ use super::door::Door;
 use super::key::{Key, Keyed};
 use super::prefetch::{HOT, due_from};
 use super::presence::Presence;
+use super::snapshot::Early;
 use crate::dns::{Moment, StoredAnswer};
 use crate::metrics::counter::Shared;
 use crate::metrics::{Occupancy, Place};
@@ -140,6 +142,9 @@ pub struct Store {
     queue: Sender<Queued>,
     counts: Arc<Counts>,
     thread: Thread,
+    /// What is being filled in.
+    early: ArcSwapOption<Early>,
+    has_early: AtomicBool,
 }
 
 type Part = moka::sync::Cache<Key, Cached, RandomState>;
@@ -237,12 +242,14 @@ impl Store {
                 }
             }
         })?;
-        Ok((Arc::new(Self { parts, changes, queue, counts, thread: thread.thread().clone() }), thread))
+        let (early, has_early) = (ArcSwapOption::empty(), AtomicBool::new(false));
+        let store = Self { parts, changes, queue, counts, thread: thread.thread().clone(), early, has_early };
+        Ok((Arc::new(store), thread))
     }
 
     /// The answer under `key`, whether it still holds or not.
     pub fn get(&self, key: &dyn Keyed) -> Option<Cached> {
-        self.parts.get(key)
+        self.parts.get(key).or_else(|| self.get_early(key))
     }
 
     /// What is under `key`, if that may be something else than `seen`.

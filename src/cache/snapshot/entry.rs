@@ -87,6 +87,16 @@ pub(super) fn unpack(mut packed: &[u8], elapsed: Elapsed, now: Moment) -> Result
     Ok(cached.map(|cached| (Lookup::new(identity, &question).to_key(), cached)))
 }
 
+/// The hash of the key that an entry is found by.
+pub(super) fn hashed(mut packed: &[u8]) -> Option<u64> {
+    let packed = &mut packed;
+    let identity = u64::from_be_bytes(next(packed).ok()?);
+    // What says how old it is, and how often it was found.
+    *packed = packed.get(4 * size_of::<u64>() + size_of::<u32>()..)?;
+    let length = usize::from(u16::from_be_bytes(next(packed).ok()?));
+    Some(Lookup::of(identity, packed.get(..length)?).hashed())
+}
+
 fn next<const LENGTH: usize>(packed: &mut &[u8]) -> Result<[u8; LENGTH], Malformed> {
     let (octets, rest) = packed.split_first_chunk().ok_or(Malformed)?;
     *packed = rest;

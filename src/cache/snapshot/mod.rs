@@ -16,11 +16,13 @@
 //! there were none.
 
 mod checked;
+mod early;
+mod entries;
 mod entry;
 
 use std::fmt;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, BufWriter, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufRead, BufReader, BufWriter, ErrorKind, Read, Seek, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,7 +31,9 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 
 use super::{Cached, Key, Keyed, Store};
 use crate::dns::Moment;
-use checked::{CHECKSUM, Summing, fits};
+use checked::Summing;
+pub use early::Early;
+use entries::{Entries, open};
 use entry::Elapsed;
 
 /// The form of what this version writes, and all that it reads: a cache is not worth conversions.
@@ -142,22 +146,37 @@ pub fn write_entries(
 /// Fills the store from a snapshot at the moment `now`, which is the date `date` since 1970. What has
 /// come into the store by itself stays. Time that has passed since the snapshot was written counts; if
 /// the clock went back nobody knows how much, and what is in it counts as having just run out: it
-/// is asked for anew, and given only while nobody answers.
+/// is asked for anew, and given only while nobody answers. `found` is called when answers are found, which is
+/// before the store has them unless there are too many, or none will be.
 ///
 /// Blocks, and leaves the cache thread and the workers room.
 ///
 /// # Errors
 /// [`Refused`] when it is no snapshot of this form whose checksum fits, and the store is as before; and
 /// when reading fails behind that, where what has come stays.
-pub fn load(store: &Store, now: Moment, date: Duration, file: impl Read + Seek) -> Result<Loaded, Refused> {
+pub fn load(
+    store: &Store,
+    now: Moment,
+    date: Duration,
+    mut file: impl Read + Seek,
+    found: impl FnOnce(),
+) -> Result<Loaded, Refused> {
+    let early = Early::read(&mut file, now, date)?.map(Arc::new);
+    store.look_into(early.clone());
+    found();
     let mut batch = Vec::new();
-    let loaded = read(file, now, date, |key, cached| {
+    let take = |key, cached| {
         batch.push((key, cached));
         if batch.len() == MOST_AT_ONCE {
             store.restore(batch.drain(..));
         }
-    });
+    };
+    let loaded = match early {
+        Some(early) => early.take_all(take),
+        None => read(file, now, date, take),
+    };
     store.restore(batch.into_iter());
+    store.look_into(None);
     loaded
 }
 
@@ -169,35 +188,22 @@ pub fn read(
     mut file: impl Read + Seek,
     now: Moment,
     date: Duration,
+    take: impl FnMut(Key, Cached),
+) -> Result<Loaded, Refused> {
+    let (written, length) = open(&mut file)?;
+    take_all(BufReader::with_capacity(BUFFER, file.take(length)), elapsed(written, date), now, take)
+}
+
+fn take_all(
+    entries: impl BufRead,
+    elapsed: Elapsed,
+    now: Moment,
     mut take: impl FnMut(Key, Cached),
 ) -> Result<Loaded, Refused> {
-    let length = file.seek(SeekFrom::End(0))?;
-    file.rewind()?;
-    let written = head(&mut file)?;
-    file.rewind()?;
-    let summed = length.checked_sub(CHECKSUM as u64).ok_or(Refused::Damaged)?;
-    if !fits(&mut file, summed)? {
-        return Err(Refused::Damaged);
-    }
-    file.seek(SeekFrom::Start(HEAD as u64))?;
-    let elapsed = elapsed(written, date);
     let age = if let Elapsed::Known(age) = elapsed { Some(age) } else { None };
-    let mut loaded = Loaded { age, ..Loaded::default() };
-    let mut reader = BufReader::with_capacity(BUFFER, file.take(summed.saturating_sub(HEAD as u64)));
-    let mut packed = Vec::new();
-    loop {
-        let mut length = [0; 4];
-        reader.read_exact(&mut length)?;
-        let length = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
-        if length == 0 {
-            break;
-        }
-        if length > entry::LONGEST {
-            return Err(Refused::Damaged);
-        }
-        packed.resize(length, 0);
-        reader.read_exact(&mut packed)?;
-        match entry::unpack(&packed, elapsed, now) {
+    let (mut entries, mut loaded) = (Entries::of(entries), Loaded { age, ..Loaded::default() });
+    while let Some(packed) = entries.next()? {
+        match entry::unpack(packed, elapsed, now) {
             Ok(Some((key, cached))) => {
                 loaded.entries += 1;
                 take(key, cached);
@@ -206,24 +212,7 @@ pub fn read(
             Err(_) => loaded.unfit += 1,
         }
     }
-    if reader.fill_buf()?.is_empty() { Ok(loaded) } else { Err(Refused::Damaged) }
-}
-
-/// When it was written, if it is what we can read.
-fn head(file: &mut impl Read) -> Result<Duration, Refused> {
-    let mut head = Vec::with_capacity(HEAD);
-    file.take(HEAD as u64).read_to_end(&mut head)?;
-    let (magic, rest) = head.split_first_chunk().ok_or(Refused::Foreign)?;
-    if *magic != MAGIC {
-        return Err(Refused::Foreign);
-    }
-    let (version, written) = rest.split_first_chunk().ok_or(Refused::Damaged)?;
-    match u16::from_be_bytes(*version) {
-        VERSION => {}
-        other => return Err(Refused::Version(other)),
-    }
-    let written = written.first_chunk().ok_or(Refused::Damaged)?;
-    Ok(Duration::from_millis(u64::from_be_bytes(*written)))
+    Ok(loaded)
 }
 
 fn elapsed(written: Duration, date: Duration) -> Elapsed {

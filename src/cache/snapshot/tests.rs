@@ -1,9 +1,10 @@
-use std::io::Cursor;
+use std::io::{Cursor, SeekFrom};
 use std::sync::Mutex;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
 
+use super::checked::CHECKSUM;
 use super::*;
 use crate::cache::Lookup;
 use crate::dns::stored_answer::{AnswerBuilder, Owner, Section};
@@ -242,7 +243,7 @@ fn a_store_is_filled_from_another_and_what_it_has_is_newer() {
     let denied = Arc::new(answer(&question(11), true, NOW));
     let denied = (Arc::new(lookup(&question(11)).to_key()), Cached::new(denied, NOW, seconds(60), seconds(0)));
     let new = store([denied, entry(13, NOW.before(seconds(400)).unwrap(), 300, 1000)].into_iter());
-    let loaded = load(&new, NOW, DATE + seconds(1), &file).unwrap();
+    let loaded = load(&new, NOW, DATE + seconds(1), &file, || ()).unwrap();
     assert_eq!(loaded.entries, 5000);
     for number in 0..5000 {
         let cached = new.get(&lookup(&question(number))).unwrap();
@@ -263,7 +264,7 @@ fn a_smaller_store_takes_what_it_has_room_for() {
     let old = store((0..5000).map(|number| entry(number, made, 300, 1000)));
     let (file, _) = to_memory(&old, NOW, DATE).unwrap();
     let (new, _) = Store::start(1 << 20, 20).unwrap();
-    load(&new, NOW, DATE, &file).unwrap();
+    load(&new, NOW, DATE, &file, || ()).unwrap();
     new.settle();
     let (entries, bytes) = new.size();
     assert!(bytes <= 1 << 20 && entries > 1000, "{entries} entries, {bytes} bytes");
@@ -313,4 +314,39 @@ fn neither_side_is_held_in_memory_a_second_time() {
     assert!(written.octets > 5 * BUFFER as u64);
     assert_eq!(read(pieces, NOW, DATE, |_, _| ()).unwrap().entries, 5000);
     assert!(*longest.lock().unwrap() <= BUFFER);
+}
+
+#[test]
+fn answers_are_found_before_the_store_has_them() {
+    let (store, _) = Store::start(1 << 20, 20).unwrap();
+    let found = |number: u32, identity: u64| store.get(&Lookup::new(identity, &question(number)));
+    let (made, mut octets) = (NOW.before(seconds(100)).unwrap(), Vec::new());
+    // The last is over by the time that it is read.
+    let entries = (0..4).map(|number| entry(number, made, if number == 3 { 110 } else { 300 }, 0));
+    write_entries(entries, NOW, DATE, &mut octets).unwrap();
+    let mut seen = Vec::new();
+    let loaded = load(&store, NOW, DATE + seconds(50), Cursor::new(&octets), || {
+        assert_eq!(store.size().0, 0, "the store has none of them yet");
+        seen.extend((0..4).filter_map(|number| found(number, IDENTITY)));
+        assert!(found(0, IDENTITY + 1).is_none(), "nor is there one of other rules");
+    });
+    assert_eq!(loaded.unwrap(), Loaded { entries: 3, over: 1, unfit: 0, age: Some(seconds(50)) });
+    assert_eq!(seen.len(), 3);
+    for (number, early) in (0..).zip(&seen) {
+        let late = found(number, IDENTITY).unwrap();
+        assert_eq!((early.life(NOW), early.answer.is_denial()), (late.life(NOW), late.answer.is_denial()));
+    }
+    assert!(found(3, IDENTITY).is_none());
+    // What is not a snapshot is not looked into, and nobody waits for it.
+    assert!(load(&store, NOW, DATE, Cursor::new(&octets[1..]), || panic!("nothing is found")).is_err());
+}
+
+#[test]
+fn what_is_too_large_to_be_found_before_is_found_behind() {
+    let (store, _) = Store::start(1 << 26, 20).unwrap();
+    let octets = snapshot(60_000);
+    assert!(octets.len() as u64 > early::MOST);
+    let before = || assert!(store.get(&lookup(&question(7))).is_none());
+    load(&store, NOW, DATE, Cursor::new(&octets), before).unwrap();
+    assert!(store.get(&lookup(&question(7))).is_some());
 }

@@ -43,6 +43,22 @@ impl Store {
         self.parts.data.iter().chain(self.parts.denials.iter())
     }
 
+    /// Has what is looked for be found there, too, until that is nothing any more.
+    pub(in crate::cache) fn look_into(&self, early: Option<Arc<Early>>) {
+        let has_early = early.is_some();
+        self.early.store(early);
+        self.has_early.store(has_early, Release);
+    }
+
+    /// That of a snapshot which is being filled in.
+    pub(super) fn get_early(&self, key: &dyn Keyed) -> Option<Cached> {
+        // Of every miss, of which nearly all come when there is none.
+        if !self.has_early.load(Acquire) {
+            return None;
+        }
+        self.early.load().as_ref()?.get(key)
+    }
+
     /// Has the cache thread take in entries that are older than whatever is there, which stays. Waits
     /// until it has, so that whoever has more of them never fills the queue.
     pub(in crate::cache) fn restore(&self, entries: impl Iterator<Item = (Key, Cached)>) {

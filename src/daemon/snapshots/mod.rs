@@ -29,12 +29,10 @@ const EVERY: Duration = Duration::from_secs(300);
 const LAST: Duration = Duration::from_secs(2);
 /// How long a standby that is to serve is kept waiting for the cache. We serve meanwhile.
 const HEIR: Duration = Duration::from_secs(2);
-/// How long serving waits for a cache that was handed over. The questions of the queue are that much later;
-/// what they would have found is asked upstream otherwise, which takes about as long.
+/// How long serving waits until answers are found in a cache that was handed over, which takes some
+/// milliseconds. The questions of the queue are that much later, and those of them that were known are not
+/// asked upstream.
 const FIRST: Duration = Duration::from_millis(30);
-/// What is read within that time: 1 MB, 10,000 answers of one address, took 17 ms. Nobody waits for a part of
-/// one that is larger.
-const READ_FIRST: u64 = 1536 << 10;
 
 /// See the module's head.
 pub(super) struct Snapshots {
@@ -64,35 +62,38 @@ impl Snapshots {
     }
 
     async fn begin_within(&self, handed: Option<File>, most: Duration) {
-        let is_soon = |file: &File| file.metadata().is_ok_and(|is| is.len() <= READ_FIRST);
-        let waits = handed.as_ref().is_some_and(is_soon);
-        if let Some(loaded) = self.load(handed).filter(|_| waits) {
-            // Whether it is read by then or not, we serve.
-            let _ = timeout(most, loaded).await;
+        let waits = handed.is_some();
+        let is_found = self.load(handed);
+        if waits {
+            // Whether anything is found by then or not, we serve.
+            let _ = timeout(most, is_found).await;
         }
     }
 
-    fn load(&self, handed: Option<File>) -> Option<oneshot::Receiver<()>> {
+    /// Returns what ends when answers are found in what was handed over, or none will be.
+    fn load(&self, handed: Option<File>) -> oneshot::Receiver<()> {
+        let (found, is_found) = oneshot::channel::<()>();
         let (path, store, clock, registry) =
             (self.path.clone(), Arc::clone(&self.store), self.clock, Arc::clone(&self.registry));
         if handed.is_none() && path.is_none() {
-            return None;
+            return is_found;
         }
         spawn("cache-load", move || {
-            let load = |file: File, from: &str| {
-                let loaded = snapshot::load(&store, clock.now(), clock::date(), file);
+            let load = |file: File, from: &str, found: Option<oneshot::Sender<()>>| {
+                let loaded = snapshot::load(&store, clock.now(), clock::date(), file, || drop(found));
                 note_loaded(&registry, from, loaded)
             };
-            if handed.is_some_and(|file| load(file, "that of the instance before")) {
+            if handed.is_some_and(|file| load(file, "that of the instance before", Some(found))) {
                 return;
             }
             let Some(path) = path else { return };
             match file::open(&path) {
-                Ok(Some(file)) => drop(load(file, &kept_in(&path))),
+                Ok(Some(file)) => drop(load(file, &kept_in(&path), None)),
                 Ok(None) => tracing::info!(file = %path.display(), "no cache has been kept yet: it begins empty"),
                 Err(unusable) => note_unused(&registry, &kept_in(&path), &unusable.to_string()),
             }
-        })
+        });
+        is_found
     }
 
     /// Waits until the file should be written. May be dropped and called again.
