@@ -59,7 +59,10 @@ fn many_questions_share_few_connections() {
     let zerohop = zerohop(&format!("tcp://{}", upstream.address));
     ask_at_once(&zerohop);
     assert!((1..=WORKERS * CONNECTIONS).contains(&upstream.connections()), "{}", upstream.connections());
-    assert_eq!(upstream.packets(), QUESTIONS, "each is asked once");
+    // But for those that took 400 ms, on a machine with other work to do.
+    let repeats = usize::try_from(zerohop.metrics().sum("zerohop_upstream_repeats_total", &[])).unwrap();
+    let asked = upstream.questions().iter().filter(|name| name.contains(".example.")).count();
+    assert_eq!(asked, QUESTIONS + repeats, "each is asked once");
 }
 
 #[test]

@@ -12,7 +12,7 @@
 //! | 32 | SHA-256 of all before |
 //!
 //! It is written as the store is walked, and read through a buffer: no second copy of the cache is
-//! made. Nothing is taken from octets whose checksum does not fit, and each entry is checked as if
+//! made, but of a small one for a moment (`early.rs`). Nothing is taken from octets whose checksum does not fit, and each entry is checked as if
 //! there were none.
 
 mod checked;
@@ -147,7 +147,7 @@ pub fn write_entries(
 /// come into the store by itself stays. Time that has passed since the snapshot was written counts; if
 /// the clock went back nobody knows how much, and what is in it counts as having just run out: it
 /// is asked for anew, and given only while nobody answers. `found` is called when answers are found, which is
-/// before the store has them unless there are too many, or none will be.
+/// before the store has them unless it is too large for that; and dropped when none will be.
 ///
 /// Blocks, and leaves the cache thread and the workers room.
 ///
