@@ -60,7 +60,7 @@ pub(super) async fn serve(
     let mut stopped = pin!(service.over());
     loop {
         tokio::select! {
-            // In this order: to ask after the end costs as much as to find an answer.
+            // In this order: to ask after the end takes 190 instructions, which packets need not wait for.
             biased;
             arrival = way.socket.packets() => {
                 // ECONNREFUSED and the like are about replies to clients that are gone: nothing to act on.
