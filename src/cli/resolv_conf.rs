@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use super::check::CONFIG_FAULT;
-use crate::config::{self, Source, USUAL_FILE, VARIABLE};
+use crate::admin::control::{self, Request};
+use crate::config::{self, Control, Source, USUAL_FILE, VARIABLE};
 use crate::node::resolv_conf::{Fault, Plan, RESOLV_CONF, Root, Status, ask, install, restore, status};
 
 /// The only port that resolv.conf can mean.
@@ -37,7 +38,11 @@ enum Call {
         force: bool,
     },
     /// Bring back what was there; needs no configuration and no daemon
-    Restore,
+    Restore {
+        /// Unless an instance of the daemon is alive, as `zerohop health` has it
+        #[arg(long)]
+        unless_served: bool,
+    },
     /// Tell who is asked, and who writes /etc/resolv.conf
     Status {
         /// As JSON
@@ -52,7 +57,7 @@ pub(super) fn resolv_conf(config: Option<PathBuf>, said: ResolvConf, out: &mut d
     let root = Root::new(said.root);
     let done = match said.call {
         Call::Install { address, force } => point(config, &root, address, force, out, err),
-        Call::Restore => carry_out(restore(&root), &root, out, err),
+        Call::Restore { unless_served } => bring_back(config, &root, unless_served, out, err),
         Call::Status { json } => status(&root).map_or_else(|fault| fail(&fault, err), |found| show(&found, json, out)),
     };
     done.unwrap_or(FAILURE)
@@ -100,6 +105,22 @@ fn point(
     }
     let own: Vec<SocketAddr> = listen.into_iter().chain([server]).collect();
     carry_out(install(root, address, &own, force), root, out, err)
+}
+
+fn bring_back(
+    config: Option<PathBuf>,
+    root: &Root,
+    unless_served: bool,
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+) -> io::Result<u8> {
+    let control = unless_served.then(|| Control::of(&Source::find(config)).path()).flatten();
+    let is_alive = |path: &PathBuf| control::ask(path, &Request::Health).is_ok_and(|reply| reply.done);
+    if let Some(path) = control.filter(is_alive) {
+        writeln!(out, "{}: whoever serves with it is alive; all is left as it is", path.display())?;
+        return Ok(0);
+    }
+    carry_out(restore(root), root, out, err)
 }
 
 /// Where to ask whoever listens everywhere.

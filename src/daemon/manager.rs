@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 use tokio::task::{JoinHandle, spawn_local};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
@@ -35,8 +35,6 @@ const START: Duration = Duration::from_secs(5);
 const LOOK: Duration = Duration::from_millis(100);
 /// How often the status is looked at.
 const PERIOD: Duration = Duration::from_secs(5);
-/// How soon a standby is one.
-const STANDBY: Duration = Duration::from_secs(1);
 /// Time to stop, beyond what is configured.
 const STOP: Duration = Duration::from_secs(5);
 
@@ -93,12 +91,14 @@ impl Manager {
         Left { questions, cache, has_served, sockets: passed.into_descriptors() }
     }
 
-    /// While we stand by: a unit has started when it does.
-    pub(super) fn stand_by(self: &Rc<Self>) -> JoinHandle<()> {
+    /// Once we stand by: a unit has started when it does.
+    pub(super) fn stand_by(self: &Rc<Self>, mut stands: watch::Receiver<bool>) -> JoinHandle<()> {
         let manager = Rc::clone(self);
         spawn_local(async move {
             let Some(notify) = &manager.notify else { return };
-            sleep(STANDBY).await;
+            if stands.wait_for(|stands| *stands).await.is_err() {
+                return;
+            }
             notify.tell("READY=1\nSTATUS=standing by").await;
             let Some(every) = watchdog() else { return };
             let mut ticks = interval(every / 2);

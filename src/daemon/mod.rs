@@ -76,8 +76,9 @@ pub fn run(source: Source, loaded: Loaded, join: bool) -> Result<(), StartError>
         privileges::override_permissions();
         let manager = Rc::new(Manager::find(&passed, join));
         let position = if join {
-            let waiting = manager.stand_by();
-            let joined = Position::join(&control, &mut signals).await?;
+            let stands = watch::Sender::new(false);
+            let waiting = manager.stand_by(stands.subscribe());
+            let joined = Position::join(&control, &mut signals, &stands).await?;
             waiting.abort();
             joined
         } else {

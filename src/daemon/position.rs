@@ -3,6 +3,8 @@
 use std::fs::File;
 use std::path::PathBuf;
 
+use tokio::sync::watch;
+
 use super::StartError;
 use super::signals::{Signals, Told};
 use crate::admin::control::{Inheritance, Seat, SeatError, stand_by};
@@ -24,10 +26,15 @@ impl Position {
         Seat::take(&path).map(Self::Seated).or_else(Self::without)
     }
 
-    /// Waits until it is our turn. `None` when we were told to stop before.
-    pub(super) async fn join(control: &Control, signals: &mut Signals) -> Result<Option<Self>, StartError> {
+    /// Waits until it is our turn. `None` when we were told to stop before. `stands` is true while there is
+    /// somebody to wait for.
+    pub(super) async fn join(
+        control: &Control,
+        signals: &mut Signals,
+        stands: &watch::Sender<bool>,
+    ) -> Result<Option<Self>, StartError> {
         let Some(path) = path(control) else { return Ok(Some(Self::Free)) };
-        let mut waiting = std::pin::pin!(stand_by(&path));
+        let mut waiting = std::pin::pin!(stand_by(&path, stands));
         loop {
             tokio::select! {
                 inheritance = &mut waiting => return inheritance.map(Self::Heir).or_else(Self::without).map(Some),

@@ -5,7 +5,7 @@ use std::process::{Command, Output};
 
 use crate::{source, tools};
 
-const UNITS: &[&str] = &["zerohop.service", "zerohop-restore.service", "zerohop.socket"];
+const UNITS: &[&str] = &["zerohop.service", "zerohop@.service", "zerohop-restore.service", "zerohop.socket"];
 const BINARY: &str = "/usr/bin/zerohop";
 /// The most that `systemd-analyze security` may say, in tenths.
 const MOST_EXPOSED: &str = "20";
@@ -68,7 +68,7 @@ fn services_are_exposed_to_little() {
 fn a_service_that_fails_for_good_gives_the_node_its_resolv_conf_back() {
     let (service, restore) = (source::read("systemd/zerohop.service"), source::read("systemd/zerohop-restore.service"));
     assert!(service.contains("\nOnFailure=zerohop-restore.service\n"));
-    assert!(restore.contains(&format!("\nExecStart={BINARY} resolv-conf restore\n")));
+    assert!(restore.contains(&format!("\nExecStart={BINARY} resolv-conf restore --unless-served\n")));
     let number = |key: &str| -> u32 {
         let line = service.lines().find_map(|line| line.strip_prefix(&format!("{key}="))).unwrap();
         line.parse().unwrap_or_else(|_| panic!("{key}={line}"))
@@ -77,4 +77,27 @@ fn a_service_that_fails_for_good_gives_the_node_its_resolv_conf_back() {
     let pause = service.lines().find_map(|line| line.strip_prefix("RestartSec=")?.strip_suffix("ms")).unwrap();
     let pause: u32 = pause.parse().unwrap();
     assert!((pause + 1000) * number("StartLimitBurst") < 1000 * number("StartLimitIntervalSec"));
+}
+
+#[test]
+fn one_of_a_pair_is_what_a_service_alone_is_but_for_what_it_says() {
+    let settings = |unit: &str| -> Vec<String> {
+        let text = source::read(&format!("systemd/{unit}"));
+        text.lines().filter(|line| !line.starts_with('#') && !line.is_empty()).map(str::to_owned).collect()
+    };
+    let [alone, of_a_pair] = ["zerohop.service", "zerohop@.service"].map(settings);
+    let only_in = |these: &[String], those: &[String], sign: &str| -> String {
+        these.iter().filter(|line| !those.contains(line)).map(|line| format!("{sign} {line}\n")).collect()
+    };
+    insta::assert_snapshot!(only_in(&alone, &of_a_pair, "-") + &only_in(&of_a_pair, &alone, "+"), @r"
+    - Description=zerohop, DNS that never leaves the node
+    - ExecStart=/usr/bin/zerohop run --config /etc/zerohop/zerohop.toml
+    - FileDescriptorStoreMax=512
+    - ProtectHome=tmpfs
+    - ReadOnlyPaths=-/proc/sys
+    + Description=zerohop, DNS that never leaves the node (%i of a pair)
+    + ExecStart=/usr/bin/zerohop run --join --config /etc/zerohop/zerohop.toml
+    + ProtectHome=yes
+    + ProtectKernelTunables=yes
+    ");
 }

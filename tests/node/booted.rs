@@ -19,6 +19,9 @@ use super::packages::made;
 use super::process::{Process, find, say_skipped};
 use super::wait::{until, until_within};
 
+/// All that are shipped.
+pub(crate) const UNITS: [&str; 4] =
+    ["zerohop.service", "zerohop@.service", "zerohop-restore.service", "zerohop.socket"];
 /// How long a boot may take, and what systemd waits for.
 const BOOT: Duration = Duration::from_secs(60);
 
@@ -87,7 +90,7 @@ impl Booted {
     fn install(&self) {
         self.install_binary();
         let units = Path::new(env!("CARGO_MANIFEST_DIR")).join("systemd");
-        for unit in ["zerohop.service", "zerohop-restore.service", "zerohop.socket"] {
+        for unit in UNITS {
             self.write(&format!("/etc/systemd/system/{unit}"), &fs::read_to_string(units.join(unit)).unwrap());
         }
         self.says("systemctl daemon-reload");
@@ -132,26 +135,36 @@ impl Booted {
 
     /// What systemd knows of the service by this name.
     pub(crate) fn show(&self, property: &str) -> String {
-        self.says(&format!("systemctl show --property={property} --value zerohop.service")).trim().to_owned()
+        self.shows("zerohop.service", property)
+    }
+
+    /// What systemd knows of a unit by this name.
+    pub(crate) fn shows(&self, unit: &str, property: &str) -> String {
+        self.says(&format!("systemctl show --property={property} --value {unit}")).trim().to_owned()
     }
 
     pub(crate) fn journal(&self) -> String {
-        text(&self.runs("journalctl --no-pager --output=cat --unit=zerohop --unit=zerohop-restore"))
+        text(&self.runs("journalctl --no-pager --output=cat --unit=zerohop* --unit=zerohop-restore"))
     }
 
     /// Ends the process of the service with a signal. systemd does not know of it before.
     pub(crate) fn kill(&self, signal: &str) {
-        self.says(&format!("systemctl kill --kill-who=main --signal={signal} zerohop.service"));
+        self.kills("zerohop.service", signal);
+    }
+
+    /// Ends the process of a unit with a signal.
+    pub(crate) fn kills(&self, unit: &str, signal: &str) {
+        self.says(&format!("systemctl kill --kill-who=main --signal={signal} {unit}"));
     }
 
     /// Waits until systemd has a process of the service that is not this one and has said that it is ready.
     pub(crate) fn until_started_again(&self, main_pid: &str) {
-        until("systemd to start it again", || self.is_started_again(main_pid).then_some(()));
+        until("systemd to start it again", || self.is_started_again("zerohop.service", main_pid).then_some(()));
     }
 
-    pub(crate) fn is_started_again(&self, main_pid: &str) -> bool {
+    pub(crate) fn is_started_again(&self, unit: &str, main_pid: &str) -> bool {
         // In one breath: between two looks it may die, and then there is no process.
-        let seen = self.says("systemctl show --property=ActiveState --property=MainPID zerohop.service");
+        let seen = self.says(&format!("systemctl show --property=ActiveState --property=MainPID {unit}"));
         seen.contains("ActiveState=active") && !seen.lines().any(|line| line == format!("MainPID={main_pid}"))
     }
 }

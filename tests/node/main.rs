@@ -86,6 +86,7 @@ mod renewal;
 mod resolv_conf;
 mod restarts;
 mod restarts_systemd;
+mod restarts_units;
 mod rfc8906;
 mod search_path;
 mod secrecy;

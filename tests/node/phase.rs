@@ -202,9 +202,10 @@ impl Phase {
 
     /// The contract with who asks for what is known here, and several times that for a debug build, which takes
     /// as much longer to read the cache of the one before.
-    pub(crate) fn was_quick(&self) {
+    pub(crate) fn was_quick(&self) -> &Self {
         let most = Duration::from_millis(if cfg!(debug_assertions) { 200 } else { 50 });
         assert!(self.hits.percentile(99) < most, "{:?}", self.hits.percentile(99));
+        self
     }
 
     /// How long whoever waited longest did, for an answer that came.

@@ -69,10 +69,19 @@ fn the_c_library_asks_us_while_it_is_installed_and_we_ask_whom_it_asked() {
         drop(zerohop);
         let zerohop = Zerohop::at(NODE.parse().unwrap(), SECTIONS);
         assert_eq!(knows("two.example").as_deref(), Some("192.0.2.1"), "after a start, too");
+        let config = zerohop.config();
+        let (installed, control) = (fs::read("/etc/resolv.conf").unwrap(), config.with_file_name("control.sock"));
+        let unless_served = || resolv_conf(&["restore", "--unless-served", "--config", config.to_str().unwrap()]);
+        let (code, said) = unless_served();
+        insta::assert_snapshot!(
+            said.replace(control.to_str().unwrap(), "[control socket]"),
+            @"[control socket]: whoever serves with it is alive; all is left as it is"
+        );
+        assert_eq!((code, fs::read("/etc/resolv.conf").unwrap()), (Some(0), installed));
         drop(zerohop);
 
         assert_eq!(knows("a"), None);
-        let (code, said) = resolv_conf(&["restore"]);
+        let (code, said) = unless_served();
         assert_eq!(code, Some(0), "{said}");
         assert_eq!(fs::read_to_string("/etc/resolv.conf").unwrap(), BEFORE);
         assert_eq!(knows("three.example").as_deref(), Some("192.0.2.1"), "it is asked by the C library");

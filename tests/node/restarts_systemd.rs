@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use hickory_proto::rr::RecordType::A;
 
-use super::booted::{Booted, booted, is_refused, node};
+use super::booted::{Booted, UNITS, booted, is_refused, node};
 use super::client::{Ask, ask};
 use super::harness::http;
 use super::phase::{EACH, Place, Upstream, questions, until_restored};
@@ -163,7 +163,7 @@ fn a_hang_is_ended_and_what_restarts_do_not_mend_brings_the_resolv_conf_back() {
             let process = booted.show("MainPID");
             booted.kill("KILL");
             until(&format!("what systemd does after death {death}"), || {
-                let is_up = booted.is_started_again(&process);
+                let is_up = booted.is_started_again("zerohop.service", &process);
                 (is_up || booted.show("ActiveState") == "failed").then_some(is_up)
             })
         });
@@ -206,10 +206,11 @@ fn with_the_socket_unit_it_has_no_capability_and_loses_nothing() {
 #[ignore = "boots a Debian: ci/test --all"]
 fn systemd_finds_no_fault_with_the_units() {
     booted(|booted| {
-        let units = ["zerohop.service", "zerohop-restore.service", "zerohop.socket"];
-        let paths = units.map(|unit| format!("/etc/systemd/system/{unit}")).join(" ");
+        let paths = UNITS.map(|unit| format!("/etc/systemd/system/{unit}")).join(" ");
         assert_eq!(booted.says(&format!("systemd-analyze verify --man=no {paths}")), "");
-        let rating = booted.says("systemd-analyze security --no-pager --threshold=20 zerohop.service");
-        assert!(rating.contains("Overall exposure level for zerohop.service"), "{rating}");
+        for service in ["zerohop.service", "zerohop@a.service"] {
+            let rating = booted.says(&format!("systemd-analyze security --no-pager --threshold=20 {service}"));
+            assert!(rating.contains(&format!("Overall exposure level for {service}")), "{rating}");
+        }
     });
 }

@@ -37,6 +37,8 @@ struct State {
     told: Vec<String>,
     store: Vec<(String, OwnedFd)>,
     most: usize,
+    /// What came along with barriers that it does not close, if it is to.
+    barriers: Option<Vec<OwnedFd>>,
 }
 
 impl ServiceManager {
@@ -78,6 +80,11 @@ impl ServiceManager {
         launch(&mut command, &passed, program, log)
     }
 
+    /// Does not say any more that it has seen to what it was told.
+    pub(crate) fn hold_barriers(&self) {
+        self.state.lock().unwrap().barriers = Some(Vec::new());
+    }
+
     /// All that it was told so far.
     pub(crate) fn told(&self) -> Vec<String> {
         self.state.lock().unwrap().told.clone()
@@ -108,6 +115,11 @@ impl Drop for ServiceManager {
 impl State {
     fn hear(&mut self, message: &str, descriptors: Vec<OwnedFd>) {
         self.told.push(message.to_owned());
+        if message == "BARRIER=1"
+            && let Some(barriers) = &mut self.barriers
+        {
+            return barriers.extend(descriptors);
+        }
         let says = |line: &str| message.lines().any(|said| said == line);
         let name = message.lines().find_map(|line| line.strip_prefix("FDNAME="));
         if let Some(name) = name {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncWriteExt, Interest};
 use tokio::net::UnixStream;
+use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use super::server::is_one_of_us;
@@ -40,11 +41,12 @@ impl Inheritance {
     }
 }
 
-/// Returns when it is time to serve: at once if nobody does.
+/// Returns when it is time to serve: at once if nobody does. `stands` is true from when we stand by, or wait
+/// behind somebody who does.
 ///
 /// # Errors
 /// When there can be no control socket here, or it is somebody else's.
-pub async fn stand_by(path: &Path) -> Result<Inheritance, SeatError> {
+pub async fn stand_by(path: &Path, stands: &watch::Sender<bool>) -> Result<Inheritance, SeatError> {
     let mut said = None;
     loop {
         let problem = match UnixStream::connect(path).await {
@@ -52,7 +54,7 @@ pub async fn stand_by(path: &Path) -> Result<Inheritance, SeatError> {
                 let error = io::Error::from(io::ErrorKind::PermissionDenied);
                 return Err(SeatError::Failed { path: path.to_owned(), what: "is served by another user", error });
             }
-            Ok(stream) => match join(stream, path).await {
+            Ok(stream) => match join(stream, path, stands).await {
                 Ok(Some(inheritance)) => return Ok(inheritance),
                 Ok(None) => "it has ended before it handed anything over".to_owned(),
                 Err(error) => error.to_string(),
@@ -72,14 +74,17 @@ pub async fn stand_by(path: &Path) -> Result<Inheritance, SeatError> {
 }
 
 /// `None` when the other side has ended with us empty-handed.
-async fn join(mut stream: UnixStream, path: &Path) -> io::Result<Option<Inheritance>> {
+async fn join(mut stream: UnixStream, path: &Path, stands: &watch::Sender<bool>) -> io::Result<Option<Inheritance>> {
     let pid = std::process::id();
     timeout(PATIENCE, stream.write_all(&line::written(&Request::Join { pid })?)).await??;
     let (mut come, mut coming, mut descriptors) = (Vec::new(), Vec::new(), Vec::new());
     let mut is_whole = false;
     let is_told = loop {
         match news(&stream, &mut come, &mut coming).await {
-            Ok(Some(News::Wait { pid })) => tracing::info!(pid, "another instance stands by: waiting behind it"),
+            Ok(Some(News::Wait { pid })) => {
+                tracing::info!(pid, "another instance stands by: waiting behind it");
+                stands.send_replace(true);
+            }
             Ok(Some(News::Sockets { left })) => {
                 if left > 0 {
                     continue;
@@ -88,6 +93,7 @@ async fn join(mut stream: UnixStream, path: &Path) -> io::Result<Option<Inherita
                 let message = if is_whole { "standing by, with other sockets" } else { "standing by" };
                 is_whole = true;
                 tracing::info!(control = %path.display(), descriptors = descriptors.len(), message);
+                stands.send_replace(true);
             }
             Ok(Some(News::Serve)) if is_whole => break true,
             Ok(Some(News::Serve)) => return Err(io::ErrorKind::InvalidData.into()),

@@ -153,11 +153,11 @@ impl Snapshots {
                 Some(file)
             }
             Ok(Ok(Err(error))) => {
-                tracing::error!("the cache does not go to the standby: {error}");
+                tracing::error!("the cache does not go to the next process: {error}");
                 None
             }
             Ok(Err(_)) | Err(_) => {
-                tracing::error!("the cache does not go to the standby: it took too long");
+                tracing::error!("the cache does not go to the next process: it took too long");
                 None
             }
         }

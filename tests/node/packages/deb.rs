@@ -154,6 +154,8 @@ fn systemd_is_told_to_restart_at_an_upgrade_and_to_stop_at_a_removal_once_others
         dpkg --install /tmp/newer.deb
         daemon-reload [asks zerohop]
         try-restart zerohop.service [asks zerohop]
+        try-restart zerohop@a.service [asks zerohop]
+        try-restart zerohop@b.service [asks zerohop]
         dpkg --remove zerohop
         try-restart systemd-resolved.service [asks others]
         try-reload-or-restart NetworkManager.service [asks others]
@@ -161,7 +163,11 @@ fn systemd_is_told_to_restart_at_an_upgrade_and_to_stop_at_a_removal_once_others
         --quiet --no-reload disable zerohop.socket [asks others]
         stop zerohop.service [asks others]
         --quiet --no-reload disable zerohop.service [asks others]
-        reset-failed zerohop.service zerohop-restore.service [asks others]
+        stop zerohop@a.service [asks others]
+        --quiet --no-reload disable zerohop@a.service [asks others]
+        stop zerohop@b.service [asks others]
+        --quiet --no-reload disable zerohop@b.service [asks others]
+        reset-failed zerohop* [asks others]
         daemon-reload [asks others]
         dpkg --purge zerohop
         daemon-reload [asks others]

@@ -1,6 +1,7 @@
 //! What a process leaves to the next one: questions that were asked, and the sockets with those behind them.
 
 use std::net::SocketAddr;
+use std::process::Command;
 use std::time::Duration;
 
 use hickory_proto::rr::RecordType::A;
@@ -9,6 +10,7 @@ use nix::sys::signal::Signal;
 use super::super::client::{Ask, receive, socket};
 use super::super::harness::messages;
 use super::super::load::{Load, Seen, run_while};
+use super::super::process::find;
 use super::super::recorder::Recorder;
 use super::super::service_manager::ServiceManager;
 use super::service::{Managed, Service, forwarding};
@@ -163,4 +165,44 @@ fn without_a_store_what_is_under_way_is_answered_first() {
         assert_eq!(question.check(receive(&client)).data(A), ["192.0.2.1"]);
         assert_eq!(process.exit_code(), Some(0));
     }
+}
+
+#[test]
+fn a_stop_waits_for_a_manager_that_does_not_settle_but_not_for_long() {
+    let upstream = Recorder::black_hole();
+    let Some(mut managed) = Managed::ready(&forwarding(&upstream)) else { return };
+    managed.manager.hold_barriers();
+    managed.process.stops();
+    insta::assert_snapshot!(messages(&managed.process), @r"
+    confined to what serving takes
+    serving
+    stopping: the next process goes on with it
+    the service manager does not say that it has seen to what it was told
+    questions and sockets are left to the next process
+    stopped
+    ");
+}
+
+#[test]
+fn questions_that_find_no_room_are_said_to_be_lost() {
+    let Some(prlimit) = find("prlimit", "util-linux") else { return };
+    let (upstream, held) = Recorder::held();
+    let Some(mut managed) = Managed::ready(&forwarding(&upstream)) else { return };
+    let client = socket();
+    client.send_to(&Ask::new("held.example.", A).octets(), managed.service.address).unwrap();
+    let _asked = held.recv().unwrap();
+    // No more descriptors than it has.
+    let pid = managed.process.pid().to_string();
+    assert!(Command::new(prlimit).args(["--pid", &pid, "--nofile=3:3"]).status().unwrap().success());
+    managed.process.stops();
+    insta::assert_snapshot!(messages(&managed.process), @r"
+    confined to what serving takes
+    serving
+    stopping: the next process goes on with it
+    the service manager was not told STOPPING=1: Too many open files (os error 24); nor what follows, until it listens
+    the cache does not go to the next process: Too many open files (os error 24)
+    questions cannot be left to the next process
+    questions and sockets are left to the next process
+    stopped
+    ");
 }

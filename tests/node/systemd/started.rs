@@ -1,5 +1,6 @@
 //! Who is started, how, and with what: without a network, as a standby, with the sockets of a socket unit.
 
+use std::fs::File;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
@@ -49,6 +50,22 @@ fn a_standby_has_started_and_nothing_is_kept_beside_it() {
     second.until_says("taking over: told to");
     assert_eq!(ask(service.address, "a.own.example.", A).data(A), ["10.0.0.1"]);
     assert_eq!(manager.kept(), Vec::<String>::new());
+}
+
+/// There is no guess in it: whoever cannot stand by yet has not started.
+#[test]
+fn a_standby_has_not_started_before_it_stands_by() {
+    let Some(manager) = ServiceManager::start() else { return };
+    let service = Service::new(OWN);
+    // Somebody who serves, and listens to nobody.
+    let lock = File::create(service.directory.path().join("control.sock.lock")).unwrap();
+    lock.lock().unwrap();
+    let join = [&service.program()[..], &["--join"]].concat();
+    let process = manager.launch(&[], &join, &service.log("log"));
+    process.until_says("cannot stand by yet, trying on");
+    assert_eq!(manager.told(), Vec::<String>::new());
+    drop(lock);
+    manager.until_told("READY=1\nSTATUS=serving", 1);
 }
 
 /// As a socket unit does it: then it needs no capability for a port below 1024.
