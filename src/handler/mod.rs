@@ -102,14 +102,16 @@ impl Handler {
     }
 
     fn line(&mut self, packet: &[u8], client: Client, now: Moment, reply: &mut [u8]) -> Handled {
-        let query = match Query::parse(packet) {
+        // Looked at where it is: it is large to move.
+        let parsed = Query::parse(packet);
+        let query = match &parsed {
             Ok(query) => query,
-            Err(rejected) => return self.writer.reject(packet, rejected, reply),
+            Err(rejected) => return self.writer.reject(packet, *rejected, reply),
         };
         let tables = self.live.load();
         let question = query.question();
-        let asked = Asked { query: &query, client, received: now };
-        if let Some((reason, answer)) = self.gate.turns_away(&query, client, tables) {
+        let asked = Asked { query, client, received: now };
+        if let Some((reason, answer)) = self.gate.turns_away(query, client, tables) {
             return self.writer.turn_away(&asked, reason, answer, reply);
         }
         if let Found::Hit { memory, touch } = self.front.find(question, tables.generation, now) {
@@ -129,7 +131,7 @@ impl Handler {
         let Some(zone) = tables.zones.find(question.name(), question.rtype()) else {
             return self.writer.turn_away(&asked, Rejection::NoZone, self.gate.no_zone(), reply);
         };
-        let resolved = match own_or_known(&self.gate, &self.forwarder, &query, tables, zone, now) {
+        let resolved = match own_or_known(&self.gate, &self.forwarder, query, tables, zone, now) {
             Ok(resolved) => resolved,
             Err(seen) => match self.waiting.place() {
                 Some(place) => {
