@@ -26,8 +26,7 @@ impl Position {
         Seat::take(&path).map(Self::Seated).or_else(Self::without)
     }
 
-    /// Waits until it is our turn. `None` when we were told to stop before. `stands` is true while there is
-    /// somebody to wait for.
+    /// Waits until it is our turn. `None` when we were told to stop before. `stands` is as [`stand_by`] has it.
     pub(super) async fn join(
         control: &Control,
         signals: &mut Signals,
