@@ -75,7 +75,7 @@ fn point(
         writeln!(err, "zerohop: --address {address}: nobody can be asked there; write an address of the daemon")?;
         return Ok(USAGE);
     }
-    let source = Source::choose(config, std::env::var_os(VARIABLE), &root.at(USUAL_FILE));
+    let source = source(config, root);
     let listen = match config::load(&source) {
         Ok(loaded) => loaded.config.addresses(),
         // What the daemon answers elsewhere is only left out of what is kept.
@@ -114,13 +114,18 @@ fn bring_back(
     out: &mut dyn Write,
     err: &mut dyn Write,
 ) -> io::Result<u8> {
-    let control = unless_served.then(|| Control::of(&Source::find(config)).path()).flatten();
+    let control = unless_served.then(|| Control::of(&source(config, root)).path()).flatten();
     let is_alive = |path: &PathBuf| control::ask(path, &Request::Health).is_ok_and(|reply| reply.done);
     if let Some(path) = control.filter(is_alive) {
         writeln!(out, "{}: whoever serves with it is alive; all is left as it is", path.display())?;
         return Ok(0);
     }
     carry_out(restore(root), root, out, err)
+}
+
+/// The configuration of the node whose files these are.
+fn source(config: Option<PathBuf>, root: &Root) -> Source {
+    Source::choose(config, std::env::var_os(VARIABLE), &root.at(USUAL_FILE))
 }
 
 /// Where to ask whoever listens everywhere.

@@ -13,15 +13,15 @@ use super::wait::{now, until, until_within};
 
 /// Within a second of its start, and that comes 100 ms behind a death.
 const SOON: Duration = Duration::from_millis(1100);
-const OWN: &str = "[[zone]]\nname = \"own.example\"\nrecords = [\"version A 10.0.0.0\"]\n";
-const INTERFACE: &str = "[interface]\n";
+pub(super) const OWN: &str = "[[zone]]\nname = \"own.example\"\nrecords = [\"version A 10.0.0.0\"]\n";
+pub(super) const INTERFACE: &str = "[interface]\n";
 
-fn question() -> Ask {
+pub(super) fn question() -> Ask {
     Ask::new("version.own.example.", A)
 }
 
 /// Configuration with these sections more.
-fn config(upstream: &Upstream, more: &str) -> String {
+pub(super) fn config(upstream: &Upstream, more: &str) -> String {
     format!(
         "[server]\nlisten = [\"{}\"]\nworkers = 2\n[admin]\nlisten = \"127.0.0.1:9153\"\n{more}\n\
          [[zone]]\nname = \".\"\nforward = [\"{}\"]\n",
@@ -59,7 +59,7 @@ fn the_unit_loses_nothing_at_restarts_reloads_and_upgrades() {
         is_confined();
         let (many, few) = (20, 5);
         upstream.warm(node(), questions(many, EACH));
-        let place = Place { name: "systemd", server: node(), upstream: &upstream };
+        let place = Place { name: "systemd, one unit", server: node(), upstream: &upstream };
 
         forget_starts(&booted);
         let phase = place.phase((many, "restarts"), EACH, |_, _| {

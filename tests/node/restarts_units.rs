@@ -7,13 +7,12 @@ use std::time::Duration;
 use hickory_proto::rr::RecordType::A;
 
 use super::booted::{Booted, booted, is_refused, node};
-use super::client::{Ask, ask};
 use super::phase::{EACH, Place, Upstream, questions};
+use super::restarts_systemd::{INTERFACE, OWN, config, question};
 use super::wait::until;
 
 const PAIR: [&str; 2] = ["zerohop@a.service", "zerohop@b.service"];
 const ALONE: &str = "zerohop.service";
-const OWN: &str = "[[zone]]\nname = \"own.example\"\nrecords = [\"version A 10.0.0.0\"]\n";
 const BEFORE: &str = "nameserver 192.0.2.53\n";
 
 fn serves(booted: &Booted, unit: &str) -> bool {
@@ -38,18 +37,11 @@ fn roles(booted: &Booted) -> [&'static str; 2] {
 fn a_pair_of_units_has_no_moment_without_a_reader() {
     booted(|booted| {
         let upstream = Upstream::start();
-        booted.write("/etc/resolv.conf", BEFORE);
-        let config = format!(
-            "[server]\nlisten = [\"{}\"]\nworkers = 2\n[admin]\nlisten = \"127.0.0.1:9153\"\n[interface]\n{OWN}\
-             [[zone]]\nname = \".\"\nforward = [\"{}\"]\n",
-            node(),
-            upstream.address
-        );
-        booted.configure(&config);
+        booted.configure(&config(&upstream, &format!("{INTERFACE}{OWN}")));
         booted.says(&format!("systemctl start {ALONE}"));
         let (many, few) = (20, 5);
         upstream.warm(node(), questions(many, EACH));
-        let place = Place { name: "systemd, a pair", server: node(), upstream: &upstream };
+        let place = Place { name: "systemd, a pair of units", server: node(), upstream: &upstream };
 
         // As docs/systemd.md tells to get there.
         let phase = place.phase((1, "way there"), 2 * EACH, |_, _| {
@@ -96,12 +88,7 @@ fn a_pair_of_units_has_no_moment_without_a_reader() {
 fn the_resolv_conf_stays_while_one_of_the_pair_serves_and_comes_back_when_none_does() {
     booted(|booted| {
         let upstream = Upstream::start();
-        let config = format!(
-            "[server]\nlisten = [\"{}\"]\n[interface]\n{OWN}[[zone]]\nname = \".\"\nforward = [\"{}\"]\n",
-            node(),
-            upstream.address
-        );
-        booted.configure(&config);
+        booted.configure(&config(&upstream, &format!("{INTERFACE}{OWN}")));
         booted.write("/etc/resolv.conf", BEFORE);
         booted.says(&format!("systemctl start {}", PAIR.join(" ")));
         let [first, second] = roles(&booted);
@@ -123,10 +110,10 @@ fn the_resolv_conf_stays_while_one_of_the_pair_serves_and_comes_back_when_none_d
         // A fault that is there at the start.
         booted.configure("[server]\nlisten = 1\n");
         fails(first);
-        assert_eq!(ask(node(), "version.own.example.", A).data(A), ["10.0.0.0"], "by the other one");
+        assert_eq!(question().udp(node()).data(A), ["10.0.0.0"], "by the other one");
         assert_eq!(booted.read("/etc/resolv.conf"), installed, "{}", booted.journal());
         fails(second);
-        assert!(is_refused(&Ask::new("version.own.example.", A)));
+        assert!(is_refused(&question()));
         assert_eq!(booted.read("/etc/resolv.conf"), BEFORE, "{}", booted.journal());
     });
 }

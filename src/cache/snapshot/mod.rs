@@ -12,8 +12,8 @@
 //! | 32 | SHA-256 of all before |
 //!
 //! It is written as the store is walked, and read through a buffer: no second copy of the cache is
-//! made, but of a small one for a moment (`early.rs`). Nothing is taken from octets whose checksum does not fit, and each entry is checked as if
-//! there were none.
+//! made, but of a small one for a moment (`early.rs`). Nothing is taken from octets whose checksum does
+//! not fit, and each entry is checked as if there were none.
 
 mod checked;
 mod early;
